@@ -1,0 +1,23 @@
+//! The house itself: one method per wish of a caller. HTTP, the CLI and Python's in-process server
+//! all come here; access, order of effects and limits are decided here and nowhere else.
+//!
+//! Reading: `find` (one query) → access → `storage.open` → stream. Writing: find → access → decode
+//! and check (a bad body stops here, nothing has happened) → store durably → record in the catalog →
+//! answer.
+
+pub mod access;
+pub mod asset;
+pub mod create;
+pub mod delete;
+pub mod export;
+pub mod find;
+pub mod read;
+pub mod search;
+pub mod update;
+pub mod write;
+
+mod engine;
+
+pub use access::{Caller, Permission};
+pub use engine::{Engine, EngineOptions, Mount};
+pub use find::{Entry, Want};

@@ -1,0 +1,53 @@
+//! Data that can be read, and perhaps written, part by part.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use girih_model::{Data, Error, Result, Selection, Structure};
+
+/// An open data source, or a part of one that has a name (a column, a group in a file).
+#[async_trait]
+pub trait Dataset: Send + Sync {
+    /// What the data looks like, as the catalog recorded it or as the file says.
+    fn structure(&self) -> Structure;
+
+    /// Streams the selected part. Only what the selection touches is read.
+    ///
+    /// # Errors
+    /// `Unprocessable` when the selection does not fit the structure.
+    async fn read(&self, selection: &Selection) -> Result<Data>;
+
+    /// The selected part exactly as it is stored, when it is one stored piece whose encoding is in
+    /// `accept` (`zstd`, `identity`): nothing is decoded on the way out.
+    async fn stored(&self, _selection: &Selection, _accept: &[&str]) -> Result<Option<StoredBytes>> {
+        Ok(None)
+    }
+
+    /// Writes `data` to the selected part and makes it durable; returns the structure afterwards.
+    async fn write(&self, _selection: &Selection, _data: Data, _mode: Write) -> Result<Structure> {
+        Err(Error::unsupported("This node does not support writing."))
+    }
+
+    /// A named part: the child of a group in a file.
+    async fn child(&self, _key: &str) -> Result<Option<Arc<dyn Dataset>>> {
+        Ok(None)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Put in place of what is there; the selection must lie within the structure.
+    Replace,
+    /// Like `Replace`, but a slice (of plain ranges) that reaches beyond the array makes it grow; gaps read as zero.
+    Extend,
+    /// Add rows to the end of the selected partition of a table.
+    Append,
+}
+
+/// Bytes that go out untouched.
+pub struct StoredBytes {
+    /// An HTTP content coding: `identity`, `zstd`.
+    pub encoding: &'static str,
+    pub bytes: Bytes,
+}

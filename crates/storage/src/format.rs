@@ -1,0 +1,133 @@
+//! One media type and all we can do with it.
+//!
+//! An adapter, a serializer, a deserializer and an extension-to-MIME entry are four faces of one
+//! thing, so one file has them all. To add a format: write `format/<name>.rs` with its tests, put a
+//! sample into `testdata/`, add one line to [`FORMATS`]; the conformance suite and the table in the
+//! user guide follow from what it declares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Json, Result, Structure};
+
+use crate::dataset::Dataset;
+use crate::place::{Location, Places};
+
+/// What it cannot do keeps the default, which refuses.
+#[async_trait]
+pub trait Format: Send + Sync {
+    /// The media type, without parameters unless they are part of its identity.
+    fn media_type(&self) -> &'static str;
+
+    /// File-name extensions, and names for `?format=`; the preferred one first, without dots.
+    fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Families that [`Format::encode`] takes.
+    fn encodes(&self) -> &'static [Family] {
+        &[]
+    }
+
+    /// Families that [`Format::decode`] gives.
+    fn decodes(&self) -> &'static [Family] {
+        &[]
+    }
+
+    /// Families that [`Format::open`] gives.
+    fn opens(&self) -> &'static [Family] {
+        &[]
+    }
+
+    /// Families that [`Format::create`] makes room for.
+    fn creates(&self) -> &'static [Family] {
+        &[]
+    }
+
+    /// Turns data into a body of this media type, streaming where the format allows it.
+    ///
+    /// # Errors
+    /// `NotAcceptable` when this data does not fit the format; the message says why and what to do.
+    async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
+        Err(Error::not_acceptable(format!("{} cannot hold data of the family {}.", self.media_type(), data.family())))
+    }
+
+    /// Reads a body of this media type. `structure` is what the data must look like (for an array:
+    /// the shape and dtype of the part that is being written).
+    ///
+    /// # Errors
+    /// `Unprocessable` when the body is damaged or does not fit the structure.
+    async fn decode(&self, _body: ByteStream, _structure: &Structure) -> Result<Data> {
+        Err(Error::unsupported_media_type(format!("Bodies of the media type {} cannot be read.", self.media_type())))
+    }
+
+    /// Opens a data source of this media type for reading and, if it is ours, for writing.
+    async fn open(&self, _source: &DataSource, _places: &Places) -> Result<Arc<dyn Dataset>> {
+        Err(Error::unsupported(format!("Data sources of the media type {} cannot be read.", self.media_type())))
+    }
+
+    /// Makes room for new data of this structure at `location`; returns the assets. Nothing has been written yet,
+    /// but reading what was not written gives zeros (arrays) or no rows (tables).
+    async fn create(&self, _location: &Location, _structure: &Structure) -> Result<Vec<Asset>> {
+        Err(Error::unsupported_media_type(format!("The media type {} cannot be written.", self.media_type())))
+    }
+}
+
+/// A body on its way out.
+pub struct Encoded {
+    /// With parameters, as it goes into `Content-Type`.
+    pub media_type: String,
+    /// Bytes, when known beforehand.
+    pub length: Option<u64>,
+    pub body: ByteStream,
+    /// Bytes of one array item, which helps a compressor to shuffle; 1 when meaningless.
+    pub itemsize: usize,
+}
+
+/// What a caller may say about how data is encoded.
+#[derive(Debug, Clone)]
+pub struct EncodeOptions {
+    /// Parameters of the requested media type, such as `header=absent`.
+    pub parameters: BTreeMap<String, String>,
+    /// Query parameters of the request that only some encoders know: `vmin`, `vmax`, `cmap`, `log`.
+    pub query: BTreeMap<String, String>,
+    /// Metadata of the node.
+    pub metadata: Json,
+    /// Path of the node, for titles.
+    pub title: String,
+    /// Most bytes that an encoder which needs the whole may hold.
+    pub memory_limit: u64,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self {
+            parameters: BTreeMap::new(),
+            query: BTreeMap::new(),
+            metadata: Json::object(),
+            title: String::new(),
+            memory_limit: 256 << 20,
+        }
+    }
+}
+
+/// Every format. The first one that encodes a family is that family's default.
+pub static FORMATS: &[&dyn Format] = &[];
+
+/// The format of this media type; parameters count only where they are part of a format's identity.
+pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
+    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    let find = |wanted: &str| FORMATS.iter().copied().find(|format| format.media_type().eq_ignore_ascii_case(wanted));
+    find(media_type).or_else(|| find(bare))
+}
+
+/// The format that encodes this family and has this media type or extension.
+pub fn encoder(family: Family, name: &str) -> Option<&'static dyn Format> {
+    encoders(family).find(|format| format.media_type().eq_ignore_ascii_case(name) || format.extensions().contains(&name))
+}
+
+/// All formats that this family can be exported to, the default first.
+pub fn encoders(family: Family) -> impl Iterator<Item = &'static dyn Format> {
+    FORMATS.iter().copied().filter(move |format| format.encodes().contains(&family))
+}

@@ -1,0 +1,15 @@
+//! Bytes to data and back: the only crate that knows file formats and the places where files lie.
+//!
+//! - [`format::FORMATS`] lists every media type, one file each.
+//! - [`place`] knows the configured directories and lets nothing outside them be touched.
+//! - [`Storage`] joins the two: it opens, creates and removes what a data source names.
+
+pub mod dataset;
+pub mod format;
+pub mod place;
+pub mod pool;
+mod storage;
+
+pub use dataset::{Dataset, StoredBytes, Write};
+pub use format::{EncodeOptions, Encoded, FORMATS, Format};
+pub use storage::{Storage, StorageOptions};

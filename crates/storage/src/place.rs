@@ -1,0 +1,51 @@
+//! Where bytes lie: the configured directories, and nothing outside them.
+
+pub mod file;
+
+use std::sync::Arc;
+
+use girih_model::{Error, Result};
+
+pub use file::{Directory, Location};
+
+/// The directories that may be read, and those that may be written. Writable ones are readable.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    writable: Vec<Arc<Directory>>,
+    readable: Vec<Arc<Directory>>,
+}
+
+impl Places {
+    pub fn new(writable: Vec<Arc<Directory>>, readable: Vec<Arc<Directory>>) -> Self {
+        Self { writable, readable }
+    }
+
+    /// Where new data goes: the first writable directory.
+    pub fn writable(&self) -> Result<&Arc<Directory>> {
+        self.writable.first().ok_or_else(|| {
+            Error::unsupported("This catalog has no writable storage. Start the server with --write or configure writable_storage.")
+        })
+    }
+
+    /// Finds the place of a `file:` URI, which must lie under one of the directories.
+    ///
+    /// # Errors
+    /// `Forbidden` when it lies elsewhere, `Unprocessable` for other schemes.
+    pub fn locate(&self, uri: &str) -> Result<Location> {
+        let path = file::path_of_uri(uri)?;
+        let directories = self.writable.iter().chain(&self.readable);
+        directories.into_iter().find_map(|directory| directory.locate(&path)).ok_or_else(|| {
+            Error::forbidden("The data lies outside the directories that this server may read (readable_storage).")
+                .context(format!("locating {uri}"))
+        })
+    }
+
+    /// Like [`Places::locate`], but only where we may write and delete.
+    pub fn locate_writable(&self, uri: &str) -> Result<Location> {
+        let path = file::path_of_uri(uri)?;
+        self.writable.iter().find_map(|directory| directory.locate(&path)).ok_or_else(|| {
+            Error::forbidden("The data lies outside the directories that this server may write (writable_storage).")
+                .context(format!("locating {uri}"))
+        })
+    }
+}
