@@ -75,7 +75,12 @@ impl Database {
 
     /// Replaces the structure of the node's data source if the node still has this `version`, and
     /// counts a new version of its data. `structure: None` only counts.
-    pub async fn record_write(&self, id: NodeId, version: i64, structure: Option<girih_model::Structure>) -> Result<Node> {
+    pub async fn record_write(
+        &self,
+        id: NodeId,
+        version: i64,
+        structure: Option<girih_model::Structure>,
+    ) -> Result<Node> {
         unimplemented!()
     }
 

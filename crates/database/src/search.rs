@@ -11,7 +11,9 @@ use crate::Database;
 pub enum Scope {
     Children,
     /// All below, down to this many levels.
-    Descendants { max_depth: u32 },
+    Descendants {
+        max_depth: u32,
+    },
 }
 
 #[derive(Debug, Clone)]

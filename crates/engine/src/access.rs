@@ -85,7 +85,8 @@ impl Caller {
             return Ok(());
         }
         let wanted: Vec<_> = wanted.iter().map(|p| p.name()).collect();
-        let message = format!("Not enough permissions. Requires scopes {wanted:?}. Request had scopes {:?}", self.names());
+        let message =
+            format!("Not enough permissions. Requires scopes {wanted:?}. Request had scopes {:?}", self.names());
         Err(if self.authenticated { Error::forbidden(message) } else { Error::unauthenticated(message) })
     }
 }

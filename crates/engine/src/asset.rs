@@ -23,7 +23,13 @@ pub struct AssetDeleted {
 
 impl Engine {
     /// Opens an asset, or the file at `relative` below a directory asset.
-    pub async fn asset_file(&self, _caller: &Caller, _path: &NodePath, _id: i64, _relative: Option<&str>) -> Result<AssetFile> {
+    pub async fn asset_file(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _id: i64,
+        _relative: Option<&str>,
+    ) -> Result<AssetFile> {
         unimplemented!()
     }
 
@@ -32,7 +38,13 @@ impl Engine {
         unimplemented!()
     }
 
-    pub async fn delete_asset(&self, _caller: &Caller, _path: &NodePath, _id: i64, _external_only: bool) -> Result<AssetDeleted> {
+    pub async fn delete_asset(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _id: i64,
+        _external_only: bool,
+    ) -> Result<AssetDeleted> {
         unimplemented!()
     }
 }

@@ -28,7 +28,13 @@ impl Engine {
     ///
     /// # Errors
     /// `Conflict` when the key is taken, `NotFound`/`Unsupported` for the parent, `Unprocessable` for the rest.
-    pub async fn create(&self, _caller: &Caller, _parent: &NodePath, _request: CreateRequest, _register: bool) -> Result<CreateReply> {
+    pub async fn create(
+        &self,
+        _caller: &Caller,
+        _parent: &NodePath,
+        _request: CreateRequest,
+        _register: bool,
+    ) -> Result<CreateReply> {
         unimplemented!()
     }
 

@@ -7,7 +7,13 @@ use crate::{Caller, Engine};
 impl Engine {
     /// # Errors
     /// `Conflict` when the node has children and not `recursive`, or when data that girih keeps would go and `external_only`.
-    pub async fn delete(&self, _caller: &Caller, _path: &NodePath, _recursive: bool, _external_only: bool) -> Result<()> {
+    pub async fn delete(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _recursive: bool,
+        _external_only: bool,
+    ) -> Result<()> {
         unimplemented!()
     }
 }

@@ -22,7 +22,13 @@ impl Engine {
     }
 
     /// Streams the selected part of an entry; a container as the tree below it.
-    pub async fn read(&self, _caller: &Caller, _path: &NodePath, _families: &[Family], _selection: &Selection) -> Result<Data> {
+    pub async fn read(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _families: &[Family],
+        _selection: &Selection,
+    ) -> Result<Data> {
         unimplemented!()
     }
 }

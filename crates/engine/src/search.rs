@@ -30,7 +30,13 @@ impl Engine {
         unimplemented!()
     }
 
-    pub async fn distinct(&self, _caller: &Caller, _path: &NodePath, _filter: Filter, _wants: DistinctWants) -> Result<Distinct> {
+    pub async fn distinct(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _filter: Filter,
+        _wants: DistinctWants,
+    ) -> Result<Distinct> {
         unimplemented!()
     }
 }

@@ -32,18 +32,36 @@ pub struct Patch {
 }
 
 impl Engine {
-    pub async fn replace_metadata(&self, _caller: &Caller, _path: &NodePath, _new: Replace, _keep_revision: bool) -> Result<Entry> {
+    pub async fn replace_metadata(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _new: Replace,
+        _keep_revision: bool,
+    ) -> Result<Entry> {
         unimplemented!()
     }
 
     /// # Errors
     /// `Unprocessable` when the patch does not apply, or its result is not an object, or the specs are not unique.
-    pub async fn patch_metadata(&self, _caller: &Caller, _path: &NodePath, _patch: Patch, _keep_revision: bool) -> Result<Entry> {
+    pub async fn patch_metadata(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _patch: Patch,
+        _keep_revision: bool,
+    ) -> Result<Entry> {
         unimplemented!()
     }
 
     /// A page of revisions, oldest first, and how many there are.
-    pub async fn revisions(&self, _caller: &Caller, _path: &NodePath, _offset: u64, _limit: u64) -> Result<(Vec<Revision>, u64)> {
+    pub async fn revisions(
+        &self,
+        _caller: &Caller,
+        _path: &NodePath,
+        _offset: u64,
+        _limit: u64,
+    ) -> Result<(Vec<Revision>, u64)> {
         unimplemented!()
     }
 

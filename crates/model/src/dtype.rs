@@ -150,14 +150,20 @@ impl ScalarType {
             _ => sizes.contains(&itemsize),
         };
         if !fits || itemsize > MAX_ITEMSIZE {
-            return Err(Error::unprocessable(format!("There is no dtype of kind {:?} with {itemsize} bytes.", kind.letter())));
+            return Err(Error::unprocessable(format!(
+                "There is no dtype of kind {:?} with {itemsize} bytes.",
+                kind.letter()
+            )));
         }
         let dt_units = match (kind, dt_units) {
             (Kind::Datetime | Kind::Timedelta, Some(units)) => Some(TimeUnit::parse(&units).map(|_| units)?),
             (Kind::Datetime | Kind::Timedelta, None) | (_, None) => None,
             (_, Some(units)) if units.is_empty() => None,
             (_, Some(units)) => {
-                return Err(Error::unprocessable(format!("A dtype of kind {:?} has no units, but {units:?} was given.", kind.letter())));
+                return Err(Error::unprocessable(format!(
+                    "A dtype of kind {:?} has no units, but {units:?} was given.",
+                    kind.letter()
+                )));
             }
         };
         let single = itemsize == 1 || matches!(kind, Kind::Bool | Kind::Bytes | Kind::Void);
@@ -212,7 +218,8 @@ impl TimeUnit {
     pub const UNITS: [&str; 13] = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"];
 
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = || Error::unprocessable(format!("Unknown time unit {text:?}. Use for example \"[ns]\" or \"[10ms]\"."));
+        let bad =
+            || Error::unprocessable(format!("Unknown time unit {text:?}. Use for example \"[ns]\" or \"[10ms]\"."));
         let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or_else(bad)?;
         let digits = inner.len() - inner.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let count = if digits == 0 { 1 } else { inner[..digits].parse().ok().filter(|n| *n > 0).ok_or_else(bad)? };
@@ -306,7 +313,10 @@ impl RawDType {
         let mut sum = 0usize;
         for field in fields {
             if !names.insert(field.name.clone()) {
-                return Err(Error::unprocessable(format!("The structured dtype has two fields named {:?}.", field.name)));
+                return Err(Error::unprocessable(format!(
+                    "The structured dtype has two fields named {:?}.",
+                    field.name
+                )));
             }
             let dtype = field.dtype.check(depth + 1)?;
             let shape = field.shape.filter(|shape| !shape.is_empty());

@@ -25,7 +25,10 @@ pub enum Filter {
     Or(Vec<Filter>),
     Not(Box<Filter>),
     /// The node has a value at this path of its metadata, and it passes the test.
-    Value { at: KeyPath, test: Test },
+    Value {
+        at: KeyPath,
+        test: Test,
+    },
     /// The node's key is one of these.
     KeyIn(Vec<String>),
     /// Words of the metadata's texts.
@@ -50,7 +53,10 @@ pub enum Test {
     /// A list that has this element, a text that has this part (ignoring ASCII case), an object that has this key.
     Contains(Value),
     /// A text in which this regular expression finds a match.
-    Regex { pattern: String, case_sensitive: bool },
+    Regex {
+        pattern: String,
+        case_sensitive: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,11 @@ pub struct Slice(pub Vec<Dim>);
 pub enum Dim {
     /// One position, which removes the axis; negative counts from the end.
     Index(i64),
-    Range { start: Option<i64>, stop: Option<i64>, step: Option<i64> },
+    Range {
+        start: Option<i64>,
+        stop: Option<i64>,
+        step: Option<i64>,
+    },
     /// As many whole axes as are missing.
     Ellipsis,
 }
@@ -128,9 +132,8 @@ fn parse_dim(text: &str) -> Option<Dim> {
     let mut parts = text.split(':').map(str::trim);
     let first = parts.next()?;
     let rest: Vec<&str> = parts.collect();
-    let bound = |text: &str| -> Option<Option<i64>> {
-        if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
-    };
+    let bound =
+        |text: &str| -> Option<Option<i64>> { if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) } };
     match rest.as_slice() {
         [] => first.parse().ok().map(Dim::Index),
         [stop] => Some(Dim::Range { start: bound(first)?, stop: bound(stop)?, step: None }),
@@ -147,7 +150,9 @@ fn fit_dim(dim: Dim, len: u64, axis: usize) -> Result<Axis> {
             let at = if index < 0 { index.checked_add(size) } else { Some(index) };
             match at {
                 Some(at) if (0..size).contains(&at) => Ok(Axis { start: at as u64, count: 1, step: 1, keep: false }),
-                _ => Err(Error::unprocessable(format!("Index {index} is out of bounds for axis {axis} with size {len}."))),
+                _ => Err(Error::unprocessable(format!(
+                    "Index {index} is out of bounds for axis {axis} with size {len}."
+                ))),
             }
         }
         Dim::Range { start, stop, step } => {

@@ -124,7 +124,8 @@ pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
 
 /// The format that encodes this family and has this media type or extension.
 pub fn encoder(family: Family, name: &str) -> Option<&'static dyn Format> {
-    encoders(family).find(|format| format.media_type().eq_ignore_ascii_case(name) || format.extensions().contains(&name))
+    encoders(family)
+        .find(|format| format.media_type().eq_ignore_ascii_case(name) || format.extensions().contains(&name))
 }
 
 /// All formats that this family can be exported to, the default first.

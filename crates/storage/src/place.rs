@@ -23,7 +23,9 @@ impl Places {
     /// Where new data goes: the first writable directory.
     pub fn writable(&self) -> Result<&Arc<Directory>> {
         self.writable.first().ok_or_else(|| {
-            Error::unsupported("This catalog has no writable storage. Start the server with --write or configure writable_storage.")
+            Error::unsupported(
+                "This catalog has no writable storage. Start the server with --write or configure writable_storage.",
+            )
         })
     }
 

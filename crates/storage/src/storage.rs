@@ -30,7 +30,12 @@ impl Storage {
     }
 
     /// Makes room for new data of a node; returns the data source's media type and assets.
-    pub async fn create(&self, _path: &NodePath, _structure: &Structure, _mimetype: Option<&str>) -> Result<(String, Vec<Asset>)> {
+    pub async fn create(
+        &self,
+        _path: &NodePath,
+        _structure: &Structure,
+        _mimetype: Option<&str>,
+    ) -> Result<(String, Vec<Asset>)> {
         Err(Error::unsupported("todo"))
     }
 
@@ -41,7 +46,9 @@ impl Storage {
 }
 
 fn unreadable(mimetype: &str) -> Error {
-    Error::unsupported_media_type(format!("The given data source mimetype, {mimetype}, is not one that this server knows how to read."))
+    Error::unsupported_media_type(format!(
+        "The given data source mimetype, {mimetype}, is not one that this server knows how to read."
+    ))
 }
 
 /// The media type that new data of a family gets.

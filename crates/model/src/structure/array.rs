@@ -69,7 +69,9 @@ impl Chunks {
     }
 
     pub fn lengths(&self) -> impl Iterator<Item = u64> {
-        self.runs.iter().flat_map(|(len, times)| std::iter::repeat_n(*len, usize::try_from(*times).unwrap_or(usize::MAX)))
+        self.runs
+            .iter()
+            .flat_map(|(len, times)| std::iter::repeat_n(*len, usize::try_from(*times).unwrap_or(usize::MAX)))
     }
 
     /// Number of chunks.
@@ -176,7 +178,10 @@ impl ArrayStructure {
                 return fault(format!("the chunks of axis {axis} do not add up to its length {len}."));
             }
             if chunks.count() > MAX_CHUNKS_PER_AXIS {
-                return fault(format!("axis {axis} has {} chunks; at most {MAX_CHUNKS_PER_AXIS} are supported.", chunks.count()));
+                return fault(format!(
+                    "axis {axis} has {} chunks; at most {MAX_CHUNKS_PER_AXIS} are supported.",
+                    chunks.count()
+                ));
             }
         }
         if let Some(dims) = &self.dims
@@ -206,7 +211,10 @@ impl ArrayStructure {
             return Err(Error::unprocessable(if block.is_empty() {
                 format!("Requested scalar but shape is {:?}", self.shape)
             } else {
-                format!("Block parameter must have {} comma-separated parameters, one for each axis of the array.", self.shape.len())
+                format!(
+                    "Block parameter must have {} comma-separated parameters, one for each axis of the array.",
+                    self.shape.len()
+                )
             }));
         }
         let axes = self.chunks.iter().zip(block).enumerate().map(|(axis, (chunks, n))| {
@@ -302,7 +310,13 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        for (from, to) in [("[3,1]", "[3,2]"), ("[4,4]", "[4]"), ("[4,4]", "[4,99999999999999999]"), (r#"["y","x"]"#, r#"["y"]"#), ("false", "[true]")] {
+        for (from, to) in [
+            ("[3,1]", "[3,2]"),
+            ("[4,4]", "[4]"),
+            ("[4,4]", "[4,99999999999999999]"),
+            (r#"["y","x"]"#, r#"["y"]"#),
+            ("false", "[true]"),
+        ] {
             assert!(Structure::parse(Family::Array, &JSON.replacen(from, to, 1)).is_err(), "{from} -> {to}");
         }
     }

@@ -115,12 +115,14 @@ mod tests {
     use super::*;
 
     fn schema() -> SchemaRef {
-        Arc::new(Schema::new(vec![
-            Field::new("a", DataType::Int64, true),
-            Field::new("t", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
-            Field::new("d", DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), true),
-        ])
-        .with_metadata([("pandas".to_owned(), "{}".to_owned())].into()))
+        Arc::new(
+            Schema::new(vec![
+                Field::new("a", DataType::Int64, true),
+                Field::new("t", DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), false),
+                Field::new("d", DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)), true),
+            ])
+            .with_metadata([("pandas".to_owned(), "{}".to_owned())].into()),
+        )
     }
 
     #[test]
