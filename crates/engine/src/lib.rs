@@ -13,11 +13,14 @@ pub mod export;
 pub mod find;
 pub mod read;
 pub mod search;
+pub mod settings;
 pub mod update;
 pub mod write;
 
 mod engine;
+mod locks;
 
 pub use access::{Caller, Permission};
 pub use engine::{Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
+pub use settings::{CatalogSettings, Settings};
