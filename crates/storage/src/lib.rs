@@ -12,4 +12,5 @@ mod storage;
 
 pub use dataset::{Dataset, StoredBytes, Write};
 pub use format::{EncodeOptions, Encoded, FORMATS, Format};
-pub use storage::{Storage, StorageOptions};
+pub use place::{Directory, Location, Places};
+pub use storage::{Storage, StorageOptions, default_media_type};

@@ -170,8 +170,8 @@ impl Location {
         let Some(parent) = self.parent() else {
             return Err(Error::internal("Internal server error").context("removing a whole storage directory"));
         };
-        let Some(kind) = self.kind()? else { return Ok(()) };
-        if kind == FileType::Directory {
+        let kind = self.kind()?;
+        if kind == Some(FileType::Directory) {
             // Files as they are found, directories afterwards from the deepest up: no recursion.
             let mut directories = vec![self.clone()];
             let mut next = 0;
@@ -188,7 +188,7 @@ impl Location {
                 }
             }
             directories.iter().rev().try_for_each(|directory| directory.unlink(AtFlags::REMOVEDIR))?;
-        } else {
+        } else if kind.is_some() {
             self.unlink(AtFlags::empty())?;
         }
         let mut above = Some(parent);
@@ -196,7 +196,7 @@ impl Location {
             above = place.parent();
             if place.unlink(AtFlags::REMOVEDIR).is_err() {
                 // Not empty: it stays, and with it all above.
-                return place.sync_dir();
+                return if place.kind()?.is_some() { place.sync_dir() } else { Ok(()) };
             }
         }
         self.directory_root().sync_dir()
