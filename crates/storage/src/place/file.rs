@@ -20,6 +20,7 @@ use bytes::Bytes;
 use girih_model::{Error, NodePath, Result};
 use rustix::fs::{Mode, OFlags};
 
+pub(crate) use fault::storage_full;
 pub use lock::Locks;
 pub use name::is_temporary;
 pub use uri::path_of_uri;
@@ -148,7 +149,7 @@ impl Location {
         })
     }
 
-    pub(super) fn parent(&self) -> Option<Self> {
+    pub(crate) fn parent(&self) -> Option<Self> {
         let path = self.path.parent()?.to_path_buf();
         Some(Self { directory: self.directory.clone(), path })
     }

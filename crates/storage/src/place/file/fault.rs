@@ -30,6 +30,11 @@ pub(super) fn of_file(doing: &str, location: &Location, e: io::Error) -> Error {
     error.context(format!("{doing} {}", location.absolute().display())).with_source(e)
 }
 
+/// A full disk, met by a library that writes for us.
+pub(crate) fn storage_full(e: &io::Error) -> Option<Error> {
+    Some(of_system(e)).filter(|error| error.kind() == ErrorKind::StorageFull)
+}
+
 /// Faults that have nothing to do with one file.
 pub(super) fn of_system(e: &io::Error) -> Error {
     use rustix::io::Errno;
