@@ -61,6 +61,10 @@ struct Segment {
 
 impl Plan {
     pub(super) fn new(region: &[Axis], chunk: &[u64], itemsize: usize) -> Self {
+        Self::within(region, chunk, itemsize, TARGET, LIMIT)
+    }
+
+    fn within(region: &[Axis], chunk: &[u64], itemsize: usize, target: u64, limit: u64) -> Self {
         let (region, chunk) =
             if region.is_empty() { (vec![Axis::all(1)], vec![1]) } else { (region.to_vec(), chunk.to_vec()) };
         // Bytes below one position of each axis.
@@ -68,9 +72,9 @@ impl Plan {
         for axis in (0..region.len() - 1).rev() {
             below[axis] = below[axis + 1].saturating_mul(region[axis + 1].count.max(1));
         }
-        let split = below.iter().position(|bytes| *bytes <= LIMIT).unwrap_or(region.len() - 1);
-        let max_rows = (LIMIT / below[split]).max(1);
-        let target_rows = TARGET.div_ceil(below[split]).max(1);
+        let split = below.iter().position(|bytes| *bytes <= limit).unwrap_or(region.len() - 1);
+        let max_rows = (limit / below[split]).max(1);
+        let target_rows = target.div_ceil(below[split]).max(1);
         Self { region, chunk, itemsize, split, max_rows, target_rows }
     }
 
@@ -248,5 +252,53 @@ mod tests {
         let seen: Vec<_> =
             plan.visits(&band).iter().map(|v| (v.chunk[0], v.in_chunk.start, v.counts[0], v.in_band.start)).collect();
         assert_eq!(seen, [(2, 1, 1, 0), (1, 2, 1, 1), (0, 3, 2, 2)]);
+    }
+
+    use proptest::prelude::*;
+
+    use super::super::copy::copy;
+    use crate::conformance::{pick, slices};
+
+    proptest! {
+        /// However little memory there is: the bands, one after another, are the region.
+        #[test]
+        fn bands_follow_each_other_without_gaps(
+            (shape, slice) in prop::collection::vec(0u64..7, 0..4).prop_flat_map(|shape| (Just(shape.clone()), slices(shape))),
+            chunk in prop::collection::vec(1u64..5, 4),
+            itemsize in 1usize..5,
+            (target, limit) in (1u64..40, 1u64..80),
+        ) {
+            let items: Vec<u8> = (0..shape.iter().product::<u64>() as usize * itemsize).map(|n| n as u8).collect();
+            let fitted = slice.fit(&shape).unwrap();
+            let expected = pick(&items, &shape, itemsize, &fitted);
+            let chunk = &chunk[..shape.len()];
+            let plan = Arc::new(Plan::within(&fitted.0, chunk, itemsize, target, limit));
+            let mut got = Vec::new();
+            for band in plan.bands() {
+                let mut part = vec![0; plan.nbytes(&band)];
+                let mut filled = 0;
+                for visit in plan.visits(&band) {
+                    // The chunk, cut out of the whole array by hand.
+                    let grid: Vec<u64> = if chunk.is_empty() { vec![1] } else { chunk.to_vec() };
+                    let whole: Vec<u64> = if shape.is_empty() { vec![1] } else { shape.clone() };
+                    let axes = visit.chunk.iter().zip(&grid).zip(&whole).map(|((n, len), end)| Axis {
+                        start: n * len,
+                        count: (*len).min(end - n * len),
+                        step: 1,
+                        keep: true,
+                    });
+                    let axes = girih_model::slice::Fitted(axes.collect());
+                    let inside = pick(&items, &whole, itemsize, &axes);
+                    let mut stored = vec![0; grid.iter().product::<u64>() as usize * itemsize];
+                    let at = |shape: &[u64]| Layout { start: 0, strides: c_strides(shape, itemsize) };
+                    copy(&mut stored, &at(&grid), &inside, &at(&axes.shape()), &axes.shape(), itemsize);
+                    copy(&mut part, &visit.in_band, &stored, &visit.in_chunk, &visit.counts, itemsize);
+                    filled += visit.counts.iter().product::<u64>() as usize * itemsize;
+                }
+                prop_assert_eq!(filled, part.len());
+                got.extend(part);
+            }
+            prop_assert_eq!(got, expected);
+        }
     }
 }
