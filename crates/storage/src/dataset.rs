@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use girih_model::{Data, Error, Result, Selection, Structure};
+use girih_model::slice::{Axis, Fitted};
+use girih_model::{ArrayStructure, Data, Error, Part, Result, Selection, Structure};
 
 /// An open data source, or a part of one that has a name (a column, a group in a file).
 #[async_trait]
@@ -50,4 +51,26 @@ pub struct StoredBytes {
     /// An HTTP content coding: `identity`, `zstd`.
     pub encoding: &'static str,
     pub bytes: Bytes,
+}
+
+/// The positions that a selection takes of an array, axis by axis: a slice within a block becomes
+/// one of the whole array.
+///
+/// # Errors
+/// `Unprocessable` when the block or slice does not fit, or the selection is one of a table.
+pub fn positions(structure: &ArrayStructure, selection: &Selection) -> Result<Fitted> {
+    if selection.fields.is_some() {
+        return Err(Error::unprocessable("An array has no named columns to select."));
+    }
+    match &selection.part {
+        Part::Whole => selection.slice.fit(&structure.shape),
+        Part::Partition(_) => Err(Error::unprocessable("An array has blocks, not partitions.")),
+        Part::Block(block) => {
+            let base = structure.block(block)?;
+            let shape: Vec<u64> = base.iter().map(|axis| axis.count).collect();
+            let within = selection.slice.fit(&shape)?;
+            let axes = base.iter().zip(within.0).map(|(base, axis)| Axis { start: base.start + axis.start, ..axis });
+            Ok(Fitted(axes.collect()))
+        }
+    }
 }

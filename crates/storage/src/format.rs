@@ -5,6 +5,11 @@
 //! sample into `testdata/`, add one line to [`FORMATS`]; the conformance suite and the table in the
 //! user guide follow from what it declares.
 
+pub mod arrow_file;
+pub mod parquet;
+pub(crate) mod partition;
+pub mod zarr;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,7 +118,7 @@ impl Default for EncodeOptions {
 }
 
 /// Every format. The first one that encodes a family is that family's default.
-pub static FORMATS: &[&dyn Format] = &[];
+pub static FORMATS: &[&dyn Format] = &[&zarr::Zarr, &arrow_file::ArrowFile, &parquet::Parquet];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.
 pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {

@@ -4,6 +4,8 @@
 //! - [`place`] knows the configured directories and lets nothing outside them be touched.
 //! - [`Storage`] joins the two: it opens, creates and removes what a data source names.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod dataset;
 pub mod format;
 pub mod place;
@@ -12,4 +14,5 @@ mod storage;
 
 pub use dataset::{Dataset, StoredBytes, Write};
 pub use format::{EncodeOptions, Encoded, FORMATS, Format};
-pub use storage::{Storage, StorageOptions};
+pub use place::{Directory, Location, Places};
+pub use storage::{Storage, StorageOptions, default_media_type};

@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use futures::stream::{self, BoxStream, StreamExt};
 use girih_model::{Error, Result};
 use tokio::sync::Semaphore;
 
@@ -25,4 +26,35 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
     result.await.unwrap_or_else(|e| {
         Err(Error::internal("Internal server error").context("running blocking work").with_source(e))
     })
+}
+
+/// Runs a blocking iterator step by step, as far as the stream is read. It ends with the first error.
+pub fn stream<T: Send + 'static>(
+    items: impl Iterator<Item = Result<T>> + Send + 'static,
+) -> BoxStream<'static, Result<T>> {
+    stream::try_unfold(items, |mut items| blocking(move || Ok(items.next().transpose()?.map(|item| (item, items)))))
+        .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_iterator_becomes_a_stream() {
+        let numbers: Vec<u8> = stream((0..3).map(Ok)).try_collect().await.unwrap();
+        assert_eq!(numbers, [0, 1, 2]);
+        let failing = [Ok(1), Err(Error::internal("x")), Ok(2)];
+        let seen: Vec<_> = stream(failing.into_iter()).collect().await;
+        assert_eq!(seen.len(), 2);
+        assert!(seen[1].is_err());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        let result: Result<()> = blocking(|| panic!("hostile")).await;
+        assert!(result.is_err());
+    }
 }

@@ -1,12 +1,14 @@
 //! The front of the crate: opens, creates and removes what a data source names.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use girih_model::{Asset, DataSource, Error, Family, NodePath, Result, Structure};
 
 use crate::dataset::Dataset;
 use crate::format;
-use crate::place::Places;
+use crate::place::{Location, Places};
+use crate::pool::blocking;
 
 #[derive(Debug, Clone)]
 pub struct StorageOptions {
@@ -24,30 +26,130 @@ impl Storage {
         Self { options }
     }
 
+    pub fn places(&self) -> &Places {
+        &self.options.places
+    }
+
+    /// # Errors
+    /// `UnsupportedMediaType` when no format reads this media type; `Gone` or `Forbidden` for the files behind it.
     pub async fn open(&self, source: &DataSource) -> Result<Arc<dyn Dataset>> {
-        let format = format::by_media_type(&source.mimetype).ok_or_else(|| unreadable(&source.mimetype))?;
+        let format = format::by_media_type(&source.mimetype)
+            .filter(|format| format.opens().contains(&source.family()))
+            .ok_or_else(|| unreadable(&source.mimetype))?;
         format.open(source, &self.options.places).await
     }
 
     /// Makes room for new data of a node; returns the data source's media type and assets.
+    ///
+    /// The directory is always a new one: what a crash has left behind, or another request has just
+    /// made for the same key, is not touched. When the catalog then refuses the node, give the assets
+    /// to [`Storage::remove`].
+    ///
+    /// # Errors
+    /// `UnsupportedMediaType` when no format writes this family in this media type, `Unsupported`
+    /// without writable storage, `Unprocessable` when the format cannot hold the structure, `StorageFull`.
     pub async fn create(
         &self,
-        _path: &NodePath,
-        _structure: &Structure,
-        _mimetype: Option<&str>,
+        path: &NodePath,
+        structure: &Structure,
+        mimetype: Option<&str>,
     ) -> Result<(String, Vec<Asset>)> {
-        Err(Error::unsupported("todo"))
+        let family = structure.family();
+        let mimetype = match mimetype.filter(|name| !name.is_empty()) {
+            Some(name) => name,
+            None => default_media_type(family).ok_or_else(|| {
+                Error::unsupported_media_type(format!(
+                    "Data of the structure family {family} cannot be written to this server."
+                ))
+            })?,
+        };
+        let format = format::by_media_type(mimetype)
+            .filter(|format| format.creates().contains(&family))
+            .ok_or_else(|| unwritable(mimetype, family))?;
+        let wanted = self.options.places.writable()?.location_of(path);
+        if path.is_root() {
+            return Err(Error::unprocessable("The root of the tree cannot hold data."));
+        }
+        let location = blocking(move || wanted.create_dir_new()).await?;
+        match format.create(&location, structure).await {
+            Ok(assets) => Ok((format.media_type().to_owned(), assets)),
+            Err(e) => {
+                let removed = blocking(move || location.remove_all()).await;
+                if let Err(e) = removed {
+                    tracing::warn!("could not tidy up after a failed creation: {e}");
+                }
+                Err(e)
+            }
+        }
     }
 
-    /// Removes assets that nothing refers to any more.
-    pub async fn remove(&self, _assets: &[Asset]) -> Result<()> {
-        Ok(())
+    /// Removes assets that nothing refers to any more, with their bytes. Those outside the writable
+    /// directories are left alone. Tries all before it reports the first error.
+    pub async fn remove(&self, assets: &[Asset]) -> Result<()> {
+        let mut places: Vec<Location> = Vec::new();
+        for asset in assets {
+            match self.options.places.locate_writable(&asset.data_uri) {
+                Ok(location) => places.push(location),
+                Err(e) => tracing::warn!("not removing an asset: {e}"),
+            }
+        }
+        blocking(move || {
+            let results: Vec<_> = places.iter().map(Location::remove_all).collect();
+            results.into_iter().collect()
+        })
+        .await
+    }
+
+    /// Opens an asset's file, or the file at `relative` below a directory asset: regular files only.
+    ///
+    /// # Errors
+    /// `Malformed` when `relative` is missing for a directory, given for a file, or not a plain
+    /// relative path; `Gone`, `Forbidden`.
+    pub async fn open_asset(&self, asset: &Asset, relative: Option<&str>) -> Result<(File, Location)> {
+        let location = self.options.places.locate(&asset.data_uri)?;
+        let location = match (asset.is_directory, relative) {
+            (true, Some(relative)) => location.join(relative)?,
+            (false, None) => location,
+            (true, None) => {
+                return Err(Error::malformed(
+                    "This asset is a directory. Name a file in it with relative_path, from the manifest at /asset/manifest.",
+                ));
+            }
+            (false, Some(_)) => {
+                return Err(Error::malformed("This asset is a file. Leave out relative_path."));
+            }
+        };
+        blocking(move || Ok((location.open_file()?, location))).await
+    }
+
+    /// Relative paths of all files below a directory asset, sorted.
+    ///
+    /// # Errors
+    /// `Malformed` when the asset is a file.
+    pub async fn manifest(&self, asset: &Asset) -> Result<Vec<String>> {
+        if !asset.is_directory {
+            return Err(Error::malformed("This asset is not a directory. There is no manifest."));
+        }
+        let location = self.options.places.locate(&asset.data_uri)?;
+        blocking(move || location.list_files_recursive()).await
     }
 }
 
 fn unreadable(mimetype: &str) -> Error {
     Error::unsupported_media_type(format!(
         "The given data source mimetype, {mimetype}, is not one that this server knows how to read."
+    ))
+}
+
+fn unwritable(mimetype: &str, family: Family) -> Error {
+    let known: Vec<_> = format::FORMATS
+        .iter()
+        .filter(|format| format.creates().contains(&family))
+        .map(|format| format.media_type())
+        .collect();
+    Error::unsupported_media_type(format!(
+        "The given data source mimetype, {mimetype}, is not one that this server knows how to write. For the structure family {family} it writes: {}.",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     ))
 }
 

@@ -1,0 +1,220 @@
+//! Apache Parquet: the format in which tables are kept, one file per partition, and one to export to.
+//!
+//! The Arrow schema travels along in the file's metadata (`ARROW:schema`), so that types that
+//! Parquet itself does not have come back as they were.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, ResultExt, Structure, TableData};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
+use super::partition::fit::Fit;
+use super::partition::spool::spool;
+use super::partition::{Batches, PartitionedTable, TableFile, create};
+use crate::dataset::Dataset;
+use crate::format::{EncodeOptions, Encoded, Format};
+use crate::place::{Draft, Location, Places};
+use crate::pool::{self, blocking};
+
+/// What a row group may hold, in bytes (encoded): it is built in memory.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// What a batch should measure, in bytes.
+const BATCH_BYTES: u64 = 4 << 20;
+
+pub struct Parquet;
+
+#[async_trait]
+impl Format for Parquet {
+    fn media_type(&self) -> &'static str {
+        "application/x-parquet"
+    }
+
+    fn extensions(&self) -> &'static [&'static str] {
+        &["parquet"]
+    }
+
+    fn encodes(&self) -> &'static [Family] {
+        &[Family::Table]
+    }
+
+    fn decodes(&self) -> &'static [Family] {
+        &[Family::Table]
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Table]
+    }
+
+    fn creates(&self) -> &'static [Family] {
+        &[Family::Table]
+    }
+
+    async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
+        let Data::Table(table) = data else {
+            return Err(Error::not_acceptable("Parquet holds tables only."));
+        };
+        self.check(&table.schema).map_err(|e| Error::not_acceptable(e.message()))?;
+        let schema = table.schema.clone();
+        let writer = blocking(move || ParquetWriter::begin(Vec::new(), schema)).await?;
+        Ok(Encoded {
+            media_type: self.media_type().to_owned(),
+            length: None,
+            body: encode(table, Box::new(writer)),
+            itemsize: 1,
+        })
+    }
+
+    async fn decode(&self, body: ByteStream, structure: &Structure) -> Result<Data> {
+        let Structure::Table(structure) = structure else {
+            return Err(Error::unprocessable("A Parquet body holds a table, but this node is none."));
+        };
+        let schema = structure.schema().clone();
+        let file = spool(body).await?;
+        let wanted = schema.clone();
+        let batches = blocking(move || {
+            // A body may lack what can be filled in, and have what can be left out: read all.
+            let (found, batches) = open(file, None, None).map_err(as_callers_fault)?;
+            let mut fit = Fit::new(&found, &wanted)?;
+            Ok(batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?)))
+        })
+        .await?;
+        Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        PartitionedTable::open(&Parquet, source, places)
+    }
+
+    async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
+        create(self, location, structure)
+    }
+}
+
+impl TableFile for Parquet {
+    fn extension(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn check(&self, schema: &Schema) -> Result<()> {
+        for field in schema.fields() {
+            let alone = Arc::new(Schema::new(vec![field.clone()]));
+            let holds = !has_union(field.data_type())
+                && ArrowWriter::try_new(Vec::new(), alone, None)
+                    .and_then(ArrowWriter::into_serialized_writer)
+                    .and_then(|(_file, factory)| factory.create_column_writers(0))
+                    .is_ok();
+            if !holds {
+                return Err(Error::unprocessable(format!(
+                    "The column {:?} has the type {}, which Parquet does not have. Use application/vnd.apache.arrow.file instead.",
+                    field.name(),
+                    field.data_type()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
+        open(file, Some(columns), rows)
+    }
+
+    fn rows(&self, file: File) -> Result<u64> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
+        Ok(builder.metadata().file_metadata().num_rows().max(0) as u64)
+    }
+
+    fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
+        Ok(Box::new(ParquetWriter::begin(draft, schema)?))
+    }
+}
+
+/// The parquet crate panics on these.
+fn has_union(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) => true,
+        DataType::Dictionary(_, value) => has_union(value),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => has_union(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_union(field.data_type())),
+        _ => false,
+    }
+}
+
+fn damaged(e: &dyn std::fmt::Display) -> Error {
+    Error::internal(format!("A Parquet file of this table is damaged: {e}"))
+}
+
+fn as_callers_fault(e: Error) -> Error {
+    Error::unprocessable("The body is not a Parquet file that can be read.").with_source(e)
+}
+
+fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
+        .or_error(|e| damaged(e))?;
+    let metadata = builder.metadata();
+    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
+    let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);
+    let mut batch_rows = (BATCH_BYTES / per_row.max(1)).clamp(256, MAX_ROWS as u64) as usize;
+    let mut builder = builder;
+    if let Some(columns) = columns {
+        let wanted = builder.schema().fields().iter().enumerate();
+        let wanted = wanted.filter(|(_, field)| columns.contains(&field.name().as_str())).map(|(n, _)| n);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+        builder = builder.with_projection(mask);
+    }
+    if let Some(rows) = rows {
+        let count = rows.end.saturating_sub(rows.start) as usize;
+        batch_rows = batch_rows.min(count.max(1));
+        builder = builder.with_offset(rows.start as usize).with_limit(count);
+    }
+    let reader = builder.with_batch_size(batch_rows).build().or_error(|e| damaged(e))?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    Ok((schema, Box::new(reader.map(|batch| batch.or_error(|e| damaged(e))))))
+}
+
+struct ParquetWriter<W: std::io::Write + Send>(ArrowWriter<W>);
+
+impl<W: std::io::Write + Send> ParquetWriter<W> {
+    fn begin(out: W, schema: SchemaRef) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .build();
+        ArrowWriter::try_new(out, schema, Some(properties)).map(Self).map_err(write_fault)
+    }
+}
+
+impl<W: std::io::Write + Send> BatchWriter<W> for ParquetWriter<W> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.0.write(batch).map_err(write_fault)
+    }
+
+    fn out(&mut self) -> &mut W {
+        self.0.inner_mut()
+    }
+
+    fn finish(self: Box<Self>) -> Result<W> {
+        self.0.into_inner().map_err(write_fault)
+    }
+}
+
+fn write_fault(e: parquet::errors::ParquetError) -> Error {
+    let full = std::error::Error::source(&e)
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .and_then(crate::place::file::storage_full);
+    full.unwrap_or_else(|| Error::internal("Internal server error").context("writing Parquet").with_source(e))
+}

@@ -1,0 +1,296 @@
+//! Tables as one file per partition: what all formats of that kind share.
+//!
+//! A partition without a file has no rows. A file is always replaced as a whole, so readers see the
+//! old rows or the new ones.
+
+pub(crate) mod column;
+pub(crate) mod encode;
+pub(crate) mod fit;
+pub(crate) mod spool;
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use girih_model::{Asset, Data, DataSource, Error, Part, Result, Selection, Structure, TableData, TableStructure};
+
+use crate::dataset::{Dataset, Write};
+use crate::place::{Draft, Location, Places};
+use crate::pool::{self, blocking};
+use encode::{BatchWriter, MAX_ROWS};
+use fit::Fit;
+
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// A file format that holds one table.
+pub(crate) trait TableFile: Send + Sync + 'static {
+    fn extension(&self) -> &'static str;
+
+    /// Refuses a schema with types that the format does not have.
+    fn check(&self, schema: &Schema) -> Result<()>;
+
+    /// The columns called `columns`, in any order, of the rows in `rows`, with the types that the file says.
+    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
+
+    /// Number of rows.
+    fn rows(&self, file: File) -> Result<u64>;
+
+    fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>>;
+}
+
+/// A data source of such files.
+pub(crate) struct PartitionedTable {
+    format: &'static dyn TableFile,
+    files: Vec<Location>,
+    structure: TableStructure,
+}
+
+/// Makes room for a table: the directory is there, the files come with the first write.
+pub(crate) fn create(format: &dyn TableFile, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
+    let Structure::Table(structure) = structure else {
+        return Err(Error::unprocessable("Only tables are stored in partitions."));
+    };
+    structure.check()?;
+    format.check(structure.schema())?;
+    (0..structure.npartitions)
+        .map(|n| {
+            Ok(Asset {
+                data_uri: location.child(&format!("partition-{n}.{}", format.extension()))?.uri(),
+                is_directory: false,
+                size: None,
+                parameter: Some("data_uris".into()),
+                num: Some(n),
+                id: None,
+            })
+        })
+        .collect()
+}
+
+impl PartitionedTable {
+    pub(crate) fn open(
+        format: &'static dyn TableFile,
+        source: &DataSource,
+        places: &Places,
+    ) -> Result<Arc<dyn Dataset>> {
+        let Structure::Table(structure) = &source.structure else {
+            return Err(Error::unprocessable("Only tables are stored in partitions."));
+        };
+        let mut assets: Vec<&Asset> = source.assets.iter().collect();
+        assets.sort_by_key(|asset| asset.num);
+        if assets.len() as u64 != structure.npartitions {
+            return Err(Error::unprocessable(format!(
+                "This table has {} partitions, but {} files are registered for it.",
+                structure.npartitions,
+                assets.len()
+            )));
+        }
+        let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<_>>()?;
+        Ok(Arc::new(Self { format, files, structure: structure.clone() }))
+    }
+
+    fn file(&self, partition: u64) -> Result<&Location> {
+        usize::try_from(partition).ok().and_then(|n| self.files.get(n)).ok_or_else(|| {
+            Error::malformed(format!(
+                "Partition out of range: this table has {} partitions, but partition {partition} was requested.",
+                self.files.len()
+            ))
+        })
+    }
+
+    fn files(&self, selection: &Selection) -> Result<Vec<Location>> {
+        match selection.part {
+            _ if !selection.slice.is_all() => {
+                Err(Error::unprocessable("A table is not sliced. Select a partition and columns."))
+            }
+            Part::Whole => Ok(self.files.clone()),
+            Part::Partition(n) => Ok(vec![self.file(n)?.clone()]),
+            Part::Block(_) => Err(Error::unprocessable("A table has partitions, not blocks.")),
+        }
+    }
+
+    /// The schema of the selected columns, in the order in which they were asked for.
+    fn project(&self, fields: Option<&[String]>) -> Result<SchemaRef> {
+        let schema = self.structure.schema();
+        let Some(wanted) = fields else { return Ok(schema.clone()) };
+        if wanted.is_empty() {
+            return Err(Error::malformed("No columns are selected. Name at least one, or leave the selection out."));
+        }
+        let fields = wanted.iter().map(|name| {
+            let at = schema.index_of(name).map_err(|_| no_such_column(name, &self.structure))?;
+            Ok(schema.fields()[at].clone())
+        });
+        let fields: Vec<_> = fields.collect::<Result<_>>()?;
+        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+    }
+}
+
+pub(crate) fn no_such_column(name: &str, structure: &TableStructure) -> Error {
+    const SHOWN: usize = 50;
+    let known = &structure.columns;
+    let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
+    Error::malformed(format!(
+        "No such column {name:?}. This table has the columns {:?}{more}.",
+        &known[..known.len().min(SHOWN)]
+    ))
+}
+
+/// The rows of one file, fitted to `schema`; none when there is no such file.
+fn read_file(
+    format: &dyn TableFile,
+    location: &Location,
+    schema: &SchemaRef,
+    rows: Option<Range<u64>>,
+) -> Result<Batches> {
+    let Some(file) = location.open_if_exists()? else { return Ok(Box::new(std::iter::empty())) };
+    let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
+    let (found, batches) = format.read(file, &fit::names(schema), rows).map_err(context)?;
+    let mut fit = Fit::new(&found, schema).map_err(context)?;
+    let location = location.clone();
+    Ok(Box::new(batches.map(move |batch| {
+        batch
+            .and_then(|batch| fit.apply(batch))
+            .map_err(|e| e.context(format!("reading {}", location.absolute().display())))
+    })))
+}
+
+#[async_trait]
+impl Dataset for PartitionedTable {
+    fn structure(&self) -> Structure {
+        Structure::Table(self.structure.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let files = self.files(selection)?;
+        let schema = self.project(selection.fields.as_deref())?;
+        let (format, wanted) = (self.format, schema.clone());
+        let batches = stream::iter(files.into_iter().map(Ok)).and_then(move |location| {
+            let schema = wanted.clone();
+            async move {
+                let batches = blocking(move || read_file(format, &location, &schema, None)).await?;
+                Ok(pool::stream(batches))
+            }
+        });
+        Ok(Data::Table(TableData { schema, batches: batches.try_flatten().boxed() }))
+    }
+
+    async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {
+        let Data::Table(table) = data else {
+            return Err(Error::unprocessable("Only tables can be written to a table."));
+        };
+        if selection.fields.is_some() || !selection.slice.is_all() {
+            return Err(Error::unprocessable("A partition of a table is written as a whole, with all columns."));
+        }
+        let location = match selection.part {
+            Part::Partition(n) => self.file(n)?,
+            Part::Whole if self.files.len() == 1 => self.file(0)?,
+            Part::Whole => {
+                return Err(Error::unprocessable(format!(
+                    "This table has {} partitions. Write them one by one.",
+                    self.files.len()
+                )));
+            }
+            Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
+        };
+        let schema = self.structure.schema().clone();
+        let fit = Fit::new(&table.schema, &schema)?;
+        match mode {
+            Write::Replace => replace(self.format, location, schema, fit, table).await?,
+            Write::Append => append(self.format, location, schema, fit, table).await?,
+            Write::Extend => {
+                return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
+            }
+        }
+        Ok(self.structure())
+    }
+
+    async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
+        let Ok(field) = self.structure.schema().field_with_name(key) else { return Ok(None) };
+        let (format, files, field) = (self.format, self.files.clone(), field.clone());
+        let column = blocking(move || column::Column::open(format, files, field)).await?;
+        Ok(Some(Arc::new(column)))
+    }
+}
+
+async fn begin(
+    format: &'static dyn TableFile,
+    location: &Location,
+    schema: SchemaRef,
+) -> Result<Box<dyn BatchWriter<Draft>>> {
+    let location = location.clone();
+    blocking(move || {
+        if let Some(directory) = location.parent() {
+            directory.create_dir_all()?;
+        }
+        format.write(location.draft()?, schema)
+    })
+    .await
+}
+
+async fn replace(
+    format: &'static dyn TableFile,
+    location: &Location,
+    schema: SchemaRef,
+    mut fit: Fit,
+    mut table: TableData,
+) -> Result<()> {
+    let mut writer = begin(format, location, schema).await?;
+    while let Some(batch) = table.batches.try_next().await? {
+        (writer, fit) = blocking(move || {
+            write_batch(&mut *writer, fit.apply(batch)?)?;
+            Ok((writer, fit))
+        })
+        .await?;
+    }
+    let locks = location.locks();
+    let _whole = locks.whole.lock().await;
+    blocking(move || writer.finish()?.publish_durable()).await
+}
+
+/// Adds rows by writing the file anew. The rows are taken in before the partition is locked: a slow
+/// sender holds up nobody.
+async fn append(
+    format: &'static dyn TableFile,
+    location: &Location,
+    schema: SchemaRef,
+    mut fit: Fit,
+    mut table: TableData,
+) -> Result<()> {
+    let mut batches = Vec::new();
+    let mut bytes = 0;
+    while let Some(batch) = table.batches.try_next().await? {
+        let batch = fit.apply(batch)?;
+        bytes += batch.get_array_memory_size();
+        if bytes > MAX_APPEND {
+            return Err(Error::too_large(format!(
+                "At most {MAX_APPEND} bytes of rows can be appended at once. Append them in several requests."
+            )));
+        }
+        batches.push(batch);
+    }
+    let locks = location.locks();
+    let _whole = locks.whole.lock().await;
+    let mut writer = begin(format, location, schema.clone()).await?;
+    let location = location.clone();
+    blocking(move || {
+        for batch in read_file(format, &location, &schema, None)? {
+            writer.write(&batch?)?;
+        }
+        for batch in batches {
+            write_batch(&mut *writer, batch)?;
+        }
+        writer.finish()?.publish_durable()
+    })
+    .await
+}
+
+/// Most bytes of rows that are appended at once.
+const MAX_APPEND: usize = 256 << 20;
+
+fn write_batch<W>(writer: &mut dyn BatchWriter<W>, batch: RecordBatch) -> Result<()> {
+    let rows = batch.num_rows();
+    (0..rows).step_by(MAX_ROWS).try_for_each(|at| writer.write(&batch.slice(at, MAX_ROWS.min(rows - at))))
+}

@@ -1,0 +1,116 @@
+//! Arrays as Zarr v3 directories (Zarr specification, version 3.1): `zarr.json` and one file per chunk.
+//!
+//! The shape and dtype are the catalog's; `zarr.json` says how the chunks are cut and encoded. Its
+//! shape is kept current for other readers. A chunk without a file is all zeros.
+
+mod chunk;
+mod copy;
+mod grid;
+mod metadata;
+mod plan;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use girih_model::{ArrayStructure, Asset, Data, DataSource, Error, Family, Result, Selection, Structure};
+
+use crate::dataset::{Dataset, StoredBytes, Write, positions};
+use crate::format::Format;
+use crate::place::{Location, Places};
+use crate::pool::blocking;
+use chunk::Store;
+use metadata::Metadata;
+
+pub struct Zarr;
+
+#[async_trait]
+impl Format for Zarr {
+    fn media_type(&self) -> &'static str {
+        "application/x-zarr"
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    fn creates(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        let Structure::Array(structure) = &source.structure else {
+            return Err(Error::unprocessable("Only arrays are stored as Zarr."));
+        };
+        let [asset] = source.assets.as_slice() else {
+            return Err(Error::unprocessable("A Zarr data source has one asset, its directory."));
+        };
+        let location = places.locate(&asset.data_uri)?;
+        let place = location.clone();
+        let metadata = blocking(move || Metadata::load(&place)).await?;
+        metadata.check_fits(structure)?;
+        let store = Store::new(location, &metadata, structure.dtype.itemsize())?;
+        Ok(Arc::new(ZarrArray { store: Arc::new(store), structure: structure.clone() }))
+    }
+
+    async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
+        let Structure::Array(structure) = structure else {
+            return Err(Error::unprocessable("Only arrays are stored as Zarr."));
+        };
+        structure.check()?;
+        let metadata = Metadata::for_new(structure)?;
+        let place = location.clone();
+        blocking(move || metadata.save(&place)).await?;
+        Ok(vec![Asset {
+            data_uri: location.uri(),
+            is_directory: true,
+            size: None,
+            parameter: Some("data_uri".into()),
+            num: None,
+            id: None,
+        }])
+    }
+}
+
+struct ZarrArray {
+    store: Arc<Store>,
+    structure: ArrayStructure,
+}
+
+#[async_trait]
+impl Dataset for ZarrArray {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.structure.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let region = positions(&self.structure, selection)?;
+        Ok(Data::Array(read::read(&self.store, &self.structure.dtype, region)))
+    }
+
+    async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
+        let region = positions(&self.structure, selection)?;
+        read::stored(&self.store, region, accept).await
+    }
+
+    async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {
+        let Data::Array(data) = data else {
+            return Err(Error::unprocessable("Only array data can be written to an array."));
+        };
+        let region = write::region(&self.structure, selection, mode)?;
+        let after = write::grown(&self.structure, &region, self.store.grid())?;
+        write::write(&self.store, &self.structure.dtype, &region, data).await?;
+        if after.shape != self.structure.shape {
+            let (store, shape) = (self.store.clone(), after.shape.clone());
+            // Only now, so that after a crash the directory never promises what was not written.
+            let locks = store.location().locks();
+            let _whole = locks.whole.lock().await;
+            blocking(move || Metadata::grow(store.location(), &shape)).await?;
+        }
+        Ok(Structure::Array(after))
+    }
+}
+
+#[cfg(test)]
+mod tests;

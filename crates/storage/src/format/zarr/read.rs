@@ -1,0 +1,70 @@
+//! Reading a region, chunk by chunk, in C order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use girih_model::slice::Fitted;
+use girih_model::{ArrayData, DType, Result};
+
+use super::chunk::Store;
+use super::copy::copy;
+use super::metadata::Codec;
+use super::plan::{Band, Plan};
+use crate::dataset::StoredBytes;
+use crate::pool::blocking;
+
+/// Bands that are decoded at the same time: while one goes out, the next is made.
+const READ_AHEAD: usize = 2;
+
+pub(super) fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> ArrayData {
+    let itemsize = dtype.itemsize();
+    let shape = region.shape();
+    let plan = Arc::new(Plan::new(&region.0, store.grid(), itemsize));
+    let bands = plan.bands();
+    let store = store.clone();
+    let pieces = stream::iter(bands)
+        .map(move |band| {
+            let (store, plan) = (store.clone(), plan.clone());
+            blocking(move || assemble(&store, &plan, &band, itemsize))
+        })
+        .buffered(READ_AHEAD);
+    ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() }
+}
+
+fn assemble(store: &Store, plan: &Plan, band: &Band, itemsize: usize) -> Result<Bytes> {
+    let visits = plan.visits(band);
+    let nbytes = plan.nbytes(band);
+    if let [visit] = visits.as_slice()
+        && visit.whole
+        && visit.is_straight()
+    {
+        // The band is the chunk.
+        return Ok(store.load(&visit.chunk)?.map_or_else(|| Bytes::from(vec![0; nbytes]), Bytes::from));
+    }
+    let mut items = vec![0; nbytes];
+    for visit in &visits {
+        if let Some(chunk) = store.load(&visit.chunk)? {
+            copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize);
+        }
+    }
+    Ok(items.into())
+}
+
+/// The file of the one chunk that is selected as a whole, if the caller accepts its encoding.
+pub(super) async fn stored(store: &Arc<Store>, region: Fitted, accept: &[&str]) -> Result<Option<StoredBytes>> {
+    let encoding = match store.codec() {
+        Codec::Raw => "identity",
+        Codec::Zstd { .. } => "zstd",
+    };
+    let one_chunk = store.grid().iter().zip(&region.0).all(|(len, axis)| {
+        axis.start.is_multiple_of(*len) && axis.count == *len && (axis.step == 1 || axis.count == 1)
+    });
+    if !one_chunk || !accept.contains(&encoding) || store.nbytes() == 0 {
+        return Ok(None);
+    }
+    let index: Vec<u64> = store.grid().iter().zip(&region.0).map(|(len, axis)| axis.start / len).collect();
+    let store = store.clone();
+    let file = blocking(move || store.load_encoded(&index)).await?;
+    Ok(file.map(|bytes| StoredBytes { encoding, bytes: bytes.into() }))
+}

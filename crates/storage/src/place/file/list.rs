@@ -1,0 +1,106 @@
+//! What lies below a directory.
+
+use std::path::PathBuf;
+
+use girih_model::{Error, Result};
+use rustix::fs::{Dir, FileType, OFlags};
+
+use super::{Location, name};
+
+/// Most files that are listed at once.
+const MAX_FILES: usize = 1_000_000;
+/// Deepest directory that is looked into.
+const MAX_DEPTH: usize = 64;
+
+pub(super) struct Entry {
+    pub name: String,
+    pub kind: FileType,
+}
+
+impl Location {
+    /// Relative paths of all regular files below this directory, sorted. Unfinished files and names
+    /// that are not UTF-8 are left out; links to directories are not followed.
+    ///
+    /// # Errors
+    /// `Gone` when the directory is missing, `TooLarge` when there are more than a million files.
+    pub fn list_files_recursive(&self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        let mut to_visit = vec![(String::new(), 0)];
+        while let Some((prefix, depth)) = to_visit.pop() {
+            let directory = if prefix.is_empty() { self.clone() } else { self.join(prefix.trim_end_matches('/'))? };
+            for entry in directory.entries()? {
+                let path = format!("{prefix}{}", entry.name);
+                match entry.kind {
+                    FileType::RegularFile => files.push(path),
+                    FileType::Directory if depth < MAX_DEPTH => to_visit.push((path + "/", depth + 1)),
+                    // A link counts where it leads to a file that may be read.
+                    FileType::Symlink if self.join(&path)?.open_file().is_ok() => files.push(path),
+                    _ => {}
+                }
+                if files.len() + to_visit.len() > MAX_FILES {
+                    return Err(Error::too_large(format!("This directory has more than {MAX_FILES} files.")));
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Entries of this directory, without unfinished files.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>> {
+        let mut all = self.all_entries()?;
+        all.retain(|entry| !name::is_temporary(&entry.name));
+        Ok(all)
+    }
+
+    pub(super) fn all_entries(&self) -> Result<Vec<Entry>> {
+        let handle = self.open_dir().map_err(|e| self.fault("listing", e))?;
+        let listing = Dir::read_from(&handle).map_err(|e| self.fault("listing", e.into()))?;
+        let mut entries = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(|e| self.fault("listing", e.into()))?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => self.kind_of(name)?,
+                known => known,
+            };
+            entries.push(Entry { name: name.to_owned(), kind });
+            if entries.len() > MAX_FILES {
+                return Err(Error::too_large(format!("This directory has more than {MAX_FILES} files.")));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Some file systems do not tell the kind in a listing.
+    fn kind_of(&self, name: &str) -> Result<FileType> {
+        let entry = Self { directory: self.directory.clone(), path: PathBuf::from(&self.path).join(name) };
+        let handle = entry.open(OFlags::PATH | OFlags::NOFOLLOW).map_err(|e| entry.fault("looking at", e))?;
+        let stat = rustix::fs::fstat(&handle).map_err(|e| entry.fault("looking at", e.into()))?;
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::place::Directory;
+
+    #[test]
+    fn files_are_listed_in_order_and_links_stay_inside() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        for file in ["zarr.json", "c/0/1", "c/0/0", "c/1/0", ".girih=1-2-3"] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/hostname", root.join("out")).unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("dir")).unwrap();
+        std::os::unix::fs::symlink("..", root.join("c/up")).unwrap();
+        std::os::unix::fs::symlink("zarr.json", root.join("in")).unwrap();
+        let listed = Directory::open(root, false).unwrap().root().list_files_recursive().unwrap();
+        assert_eq!(listed, ["c/0/0", "c/0/1", "c/1/0", "in", "zarr.json"]);
+    }
+}
