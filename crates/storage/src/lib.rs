@@ -6,6 +6,7 @@
 
 pub mod dataset;
 pub mod format;
+pub mod item;
 pub mod place;
 pub mod pool;
 mod storage;
