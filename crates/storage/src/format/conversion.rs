@@ -98,9 +98,9 @@ pub(super) fn empty_runs(shape: &[u64]) -> Result<BoxStream<'static, Result<Run>
             "This array has more than {MAX_EMPTY_ITEMS} items or rows that are empty. Slice it or request application/octet-stream."
         ))
     })?;
-    let runs = (0..count).step_by(RUN_ITEMS as usize).map(move |at| {
-        Ok(Run { bytes: Bytes::new(), itemsize: 0, count: RUN_ITEMS.min(count - at) })
-    });
+    let runs = (0..count)
+        .step_by(RUN_ITEMS as usize)
+        .map(move |at| Ok(Run { bytes: Bytes::new(), itemsize: 0, count: RUN_ITEMS.min(count - at) }));
     Ok(stream::iter(runs).boxed())
 }
 
@@ -113,12 +113,15 @@ pub(super) fn small_batches(batches: BatchStream) -> BatchStream {
     batches.map_ok(cut).try_flatten().boxed()
 }
 
-/// Gathers a body; for tests and for bodies that are small.
+/// Gathers a body.
 #[cfg(test)]
 pub(super) async fn gather(body: ByteStream) -> Result<Vec<u8>> {
-    body.try_fold(Vec::new(), |mut all, piece| async move {
-        all.extend_from_slice(&piece);
-        Ok(all)
-    })
-    .await
+    let pieces: Vec<Bytes> = body.try_collect().await?;
+    Ok(pieces.concat())
+}
+
+/// Runs a future of a test to its end.
+#[cfg(test)]
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }

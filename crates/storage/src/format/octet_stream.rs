@@ -111,11 +111,11 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
     use girih_model::{ArrayStructure, DType, ErrorKind};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::format::conversion::block_on;
 
     fn structure(dtype: &str, shape: &[u64]) -> Structure {
         Structure::Array(ArrayStructure::new(DType::of(dtype), shape.to_vec()))
@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn encoding_leaves_pieces_untouched() {
-        let data = ArrayData { dtype: DType::of("u2"), shape: vec![3], pieces: body(vec![vec![1, 2], vec![3, 4, 5, 6]]) };
+        let data =
+            ArrayData { dtype: DType::of("u2"), shape: vec![3], pieces: body(vec![vec![1, 2], vec![3, 4, 5, 6]]) };
         let encoded = block_on(OctetStream.encode(Data::Array(data), &EncodeOptions::default())).unwrap();
         assert_eq!((encoded.length, encoded.itemsize), (Some(6), 2));
         let pieces: Vec<Bytes> = block_on(encoded.body.try_collect()).unwrap();
@@ -156,8 +157,7 @@ mod tests {
         for (bytes, words) in [(5, "only 5"), (0, "only 0"), (7, "more than 6"), (600, "more than 6")] {
             let error = decode(vec![vec![0; bytes]], &structure("u2", &[3])).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unprocessable);
-            let expected =
-                format!("The body has {words} bytes, but an array of dtype <u2 and shape [3] has 6 bytes.");
+            let expected = format!("The body has {words} bytes, but an array of dtype <u2 and shape [3] has 6 bytes.");
             assert_eq!(error.message(), expected);
         }
     }
