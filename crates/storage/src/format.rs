@@ -15,6 +15,7 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod conversion;
+pub mod csv;
 pub mod json;
 pub mod json_seq;
 pub mod octet_stream;

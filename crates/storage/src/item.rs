@@ -86,6 +86,13 @@ pub struct Member<'a> {
     bytes: &'a [u8],
 }
 
+impl Member<'_> {
+    /// As [`Item::push_text`]; a sub-array is its JSON.
+    pub fn push_text(&self, out: &mut String) {
+        if self.shape.is_empty() { self.reader.read(self.bytes).push_text(out) } else { self.push_json(out) }
+    }
+}
+
 /// Reads items of one dtype.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemReader {

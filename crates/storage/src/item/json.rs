@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::time::{Precision, push_datetime};
-use super::{Item, ItemReader, NOT_A_TIME};
+use super::{Item, ItemReader, Member, NOT_A_TIME};
 
 impl Item<'_> {
     /// - NaN, infinities and "not a time" are `null`; complex is `[re, im]`.
@@ -54,11 +54,18 @@ impl Item<'_> {
                     }
                     push_json_string(field.name, out);
                     out.push(':');
-                    push_nested(field.shape, field.reader, field.bytes, out);
+                    field.push_json(out);
                 }
                 out.push('}');
             }
         }
+    }
+}
+
+impl Member<'_> {
+    /// As [`Item::push_json`]; a sub-array is nested lists.
+    pub fn push_json(&self, out: &mut String) {
+        push_nested(self.shape, self.reader, self.bytes, out);
     }
 }
 
