@@ -19,6 +19,12 @@ use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Json, Resu
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
+mod conversion;
+pub mod csv;
+pub mod json;
+pub mod json_seq;
+pub mod octet_stream;
+
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
 pub trait Format: Send + Sync {
@@ -55,7 +61,7 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// `NotAcceptable` when this data does not fit the format; the message says why and what to do.
     async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
-        Err(Error::not_acceptable(format!("{} cannot hold data of the family {}.", self.media_type(), data.family())))
+        Err(self.cannot_encode(data.family()))
     }
 
     /// Reads a body of this media type. `structure` is what the data must look like (for an array:
@@ -63,8 +69,8 @@ pub trait Format: Send + Sync {
     ///
     /// # Errors
     /// `Unprocessable` when the body is damaged or does not fit the structure.
-    async fn decode(&self, _body: ByteStream, _structure: &Structure) -> Result<Data> {
-        Err(Error::unsupported_media_type(format!("Bodies of the media type {} cannot be read.", self.media_type())))
+    async fn decode(&self, _body: ByteStream, structure: &Structure) -> Result<Data> {
+        Err(self.cannot_decode(structure.family()))
     }
 
     /// Opens a data source of this media type for reading and, if it is ours, for writing.
@@ -76,6 +82,19 @@ pub trait Format: Send + Sync {
     /// but reading what was not written gives zeros (arrays) or no rows (tables).
     async fn create(&self, _location: &Location, _structure: &Structure) -> Result<Vec<Asset>> {
         Err(Error::unsupported_media_type(format!("The media type {} cannot be written.", self.media_type())))
+    }
+
+    /// The error for a family that [`Format::encodes`] does not list.
+    fn cannot_encode(&self, family: Family) -> Error {
+        Error::not_acceptable(format!("{} cannot hold data of the family {family}.", self.media_type()))
+    }
+
+    /// The error for a family that [`Format::decodes`] does not list.
+    fn cannot_decode(&self, family: Family) -> Error {
+        Error::unsupported_media_type(format!(
+            "Bodies of the media type {} cannot be read as data of the family {family}.",
+            self.media_type()
+        ))
     }
 }
 
@@ -118,7 +137,14 @@ impl Default for EncodeOptions {
 }
 
 /// Every format. The first one that encodes a family is that family's default.
-pub static FORMATS: &[&dyn Format] = &[&zarr::Zarr, &arrow_file::ArrowFile, &parquet::Parquet];
+pub static FORMATS: &[&dyn Format] = &[
+    &zarr::Zarr,
+    &octet_stream::OctetStream,
+    &arrow_file::ArrowFile,
+    &parquet::Parquet,
+    &json::Json,
+    &json_seq::JsonSeq,
+];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.
 pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {

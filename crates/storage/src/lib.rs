@@ -8,6 +8,7 @@
 pub(crate) mod conformance;
 pub mod dataset;
 pub mod format;
+pub mod item;
 pub mod place;
 pub mod pool;
 mod storage;

@@ -1,0 +1,225 @@
+//! Splits bytes that arrive piece by piece into records of fields (RFC 4180, section 2).
+
+use girih_model::{Error, Result};
+
+/// Longest field and longest record, in bytes: a forgotten quote must not swallow a large body.
+const MAX_RECORD: usize = 16 << 20;
+
+/// One record.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    bytes: Vec<u8>,
+    /// Where each field ends in `bytes`, and whether it was quoted.
+    ends: Vec<(usize, bool)>,
+}
+
+impl Record {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of a field, and whether it was quoted.
+    pub(super) fn field(&self, n: usize) -> Option<(&[u8], bool)> {
+        let (end, quoted) = *self.ends.get(n)?;
+        let start = n.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        Some((&self.bytes[start..end], quoted))
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing of this record has come.
+    RecordStart,
+    FieldStart,
+    Plain,
+    Quoted,
+    /// After a quote within a quoted field: its end, or one half of a doubled quote.
+    QuoteInQuoted,
+}
+
+/// The splitter's state between pieces.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    record: Record,
+    state: State,
+    /// Number of the line that is being read, from 1.
+    line: u64,
+    after_return: bool,
+}
+
+impl Splitter {
+    pub(super) fn new() -> Self {
+        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false }
+    }
+
+    /// Gives each record that ends in this piece to `each`, with the number of the line it ends on.
+    /// Empty lines are no records. Lines end with LF, CRLF or CR.
+    pub(super) fn push(&mut self, piece: &[u8], each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+        for byte in piece {
+            let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
+            if *byte == b'\n' && after_return {
+                if self.state == State::Quoted {
+                    self.record.bytes.push(b'\n');
+                }
+                continue;
+            }
+            self.byte(*byte, each)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the record that has no line break at its end.
+    ///
+    /// # Errors
+    /// `Unprocessable` when a quoted field has no end.
+    pub(super) fn finish(mut self, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+        match self.state {
+            State::RecordStart => Ok(()),
+            State::Quoted => {
+                Err(Error::unprocessable("The CSV body ends within a quoted field: a closing quote is missing."))
+            }
+            _ => self.end_record(each),
+        }
+    }
+
+    fn byte(&mut self, byte: u8, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+        if byte == b'\n' || byte == b'\r' {
+            if self.state == State::Quoted {
+                self.line += 1;
+                return self.keep(byte);
+            }
+            if self.state != State::RecordStart {
+                self.end_record(each)?;
+            }
+            self.line += 1;
+            return Ok(());
+        }
+        match (self.state, byte) {
+            (State::RecordStart | State::FieldStart, b'"') => {
+                self.state = State::Quoted;
+                Ok(())
+            }
+            (State::Quoted, b'"') => {
+                self.state = State::QuoteInQuoted;
+                Ok(())
+            }
+            (State::Quoted, _) => self.keep(byte),
+            (State::QuoteInQuoted, b'"') => {
+                self.state = State::Quoted;
+                self.keep(byte)
+            }
+            (_, b',') => {
+                self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
+                self.state = State::FieldStart;
+                self.check_size()
+            }
+            (State::QuoteInQuoted, _) => Err(Error::unprocessable(format!(
+                "Line {} of the CSV body has a closing quote that neither a comma nor a line break follows. \
+                 Double the quotes within a quoted field.",
+                self.line
+            ))),
+            (_, _) => {
+                self.state = State::Plain;
+                self.keep(byte)
+            }
+        }
+    }
+
+    fn keep(&mut self, byte: u8) -> Result<()> {
+        self.record.bytes.push(byte);
+        self.check_size()
+    }
+
+    fn check_size(&self) -> Result<()> {
+        if self.record.bytes.len() + self.record.ends.len() > MAX_RECORD {
+            return Err(Error::unprocessable(format!(
+                "A record of the CSV body, at line {}, is longer than {MAX_RECORD} bytes. Is a closing quote missing?",
+                self.line
+            )));
+        }
+        Ok(())
+    }
+
+    fn end_record(&mut self, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+        self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
+        self.state = State::RecordStart;
+        each(&self.record, self.line)?;
+        self.record.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::push_field;
+    use super::*;
+
+    fn split(bytes: &[u8], piece: usize) -> Result<Vec<Vec<String>>> {
+        let mut records = Vec::new();
+        let mut each = |record: &Record, _line: u64| {
+            let fields = (0..record.len()).filter_map(|n| record.field(n));
+            records.push(fields.map(|(field, _)| String::from_utf8_lossy(field).into_owned()).collect());
+            Ok(())
+        };
+        let mut splitter = Splitter::new();
+        for piece in bytes.chunks(piece) {
+            splitter.push(piece, &mut each)?;
+        }
+        splitter.finish(&mut each)?;
+        Ok(records)
+    }
+
+    fn check(text: &str, expected: &[&[&str]]) {
+        for piece in 1..4 {
+            assert_eq!(split(text.as_bytes(), piece).unwrap(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn line_ends_and_quotes() {
+        check("a,b\n1,2\n", &[&["a", "b"], &["1", "2"]]);
+        check("a,b\r\n1,2", &[&["a", "b"], &["1", "2"]]);
+        check("a\r\rb", &[&["a"], &["b"]]);
+        check("\n\na\n\n", &[&["a"]]);
+        check(",\n", &[&["", ""]]);
+        check("\"\"\n", &[&[""]]);
+        check("\"a\"\"b\",\"c\r\nd\"\n", &[&["a\"b", "c\r\nd"]]);
+        check("a\"b,c\n", &[&["a\"b", "c"]]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        assert!(split(b"a,\"b", 10).unwrap_err().message().contains("closing quote is missing"));
+        assert!(split(b"x\na,\"b\"c", 10).unwrap_err().message().starts_with("Line 2 "));
+        let endless = [b"\"".to_vec(), vec![b'x'; MAX_RECORD + 1]].concat();
+        assert!(split(&endless, 1 << 20).unwrap_err().message().contains("longer than"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            records in prop::collection::vec(prop::collection::vec("[a,\"\r\n é]{0,4}", 2..4), 0..5),
+            piece in 1usize..6,
+        ) {
+            let mut text = String::new();
+            for record in &records {
+                for (n, field) in record.iter().enumerate() {
+                    if n > 0 {
+                        text.push(',');
+                    }
+                    push_field(&mut text, |out| out.push_str(field));
+                }
+                text.push('\n');
+            }
+            prop_assert_eq!(split(text.as_bytes(), piece).unwrap(), records);
+        }
+    }
+}

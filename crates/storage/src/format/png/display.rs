@@ -1,0 +1,189 @@
+//! How numbers become brightness: the query parameters `vmin`, `vmax`, `log` and `cmap`, and the range.
+
+use std::collections::BTreeMap;
+
+use girih_model::{Error, Result};
+
+use super::colours::Colours;
+
+/// Up to so many values the range is exact.
+const MOST_VALUES: usize = 1 << 20;
+/// Of more values, so many are looked at.
+const SAMPLE: usize = 1 << 18;
+
+/// What the caller wants to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(in crate::format) struct Display {
+    pub(super) vmin: Option<f64>,
+    pub(super) vmax: Option<f64>,
+    pub(super) log: bool,
+    pub(super) colours: Option<Colours>,
+}
+
+impl Display {
+    /// # Errors
+    /// `Malformed` for values that do not make sense, naming the parameter.
+    pub(in crate::format) fn parse(query: &BTreeMap<String, String>) -> Result<Self> {
+        let number = |name: &str| {
+            let Some(text) = query.get(name) else { return Ok(None) };
+            let value = text.trim().parse::<f64>().ok().filter(|value| value.is_finite());
+            value.map(Some).ok_or_else(|| Error::malformed(format!("{name} must be a finite number, not {text:?}.")))
+        };
+        let log = match query.get("log").map(String::as_str) {
+            None | Some("false" | "0") => false,
+            Some("" | "true" | "1") => true,
+            Some(other) => return Err(Error::malformed(format!("log must be true or false, not {other:?}."))),
+        };
+        let colours = query.get("cmap").map(|name| Colours::named(name)).transpose()?;
+        let display = Self { vmin: number("vmin")?, vmax: number("vmax")?, log, colours };
+        if let (Some(low), Some(high)) = (display.vmin, display.vmax)
+            && low >= high
+        {
+            return Err(Error::malformed(format!("vmin must be less than vmax, but {low} is not less than {high}.")));
+        }
+        for (name, bound) in [("vmin", display.vmin), ("vmax", display.vmax)] {
+            if let Some(bound) = bound.filter(|bound| log && *bound <= 0.0) {
+                return Err(Error::malformed(format!("With log=true, {name} must be greater than zero, not {bound}.")));
+            }
+        }
+        Ok(display)
+    }
+
+    /// Whether the caller wants values to be scaled even where they already are brightnesses.
+    pub(super) fn scales(&self) -> bool {
+        self.vmin.is_some() || self.vmax.is_some() || self.log
+    }
+
+    /// The range of the values `at(0)` to `at(count - 1)`.
+    pub(super) fn range(&self, count: usize, at: impl Fn(usize) -> f64) -> Range {
+        let (low, high) = match (self.vmin, self.vmax) {
+            (Some(low), Some(high)) => (low, high),
+            _ => {
+                let shown = |value: &f64| value.is_finite() && (!self.log || *value > 0.0);
+                let mut values: Vec<f64> = sample(count).map(at).filter(shown).collect();
+                values.sort_unstable_by(f64::total_cmp);
+                let (low, high) = (percentile(&values, 0.01), percentile(&values, 0.99));
+                (self.vmin.unwrap_or(low), self.vmax.unwrap_or(high))
+            }
+        };
+        let scale = |value: f64| if self.log { value.log10() } else { value };
+        Range { low: scale(low), high: scale(high), log: self.log }
+    }
+}
+
+/// Numbers below `count`: all of them or, of many, an even spread that no period of the data can follow
+/// (multiples of the golden ratio, modulo one).
+fn sample(count: usize) -> Box<dyn Iterator<Item = usize>> {
+    const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+    if count <= MOST_VALUES {
+        return Box::new(0..count);
+    }
+    let pick = move |n: u64| ((u128::from(n.wrapping_mul(GOLDEN_RATIO)) * count as u128) >> 64) as usize;
+    Box::new((0..SAMPLE as u64).map(pick))
+}
+
+/// A quantile of sorted values, interpolated between neighbours; zero of none.
+fn percentile(sorted: &[f64], fraction: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let position = last as f64 * fraction;
+    let below = sorted[position.floor() as usize];
+    let above = sorted[position.ceil() as usize];
+    // In this form because the difference of two large values may overflow.
+    let weight = position.fract();
+    below * (1.0 - weight) + above * weight
+}
+
+/// The values that are darkest and brightest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Range {
+    low: f64,
+    high: f64,
+    log: bool,
+}
+
+impl Range {
+    /// Brightness from 0 to 1; `None` for NaN.
+    pub(super) fn brightness(&self, value: f64) -> Option<f64> {
+        if value.is_nan() {
+            return None;
+        }
+        let value = match self.log {
+            true if value <= 0.0 => f64::NEG_INFINITY,
+            true => value.log10(),
+            false => value,
+        };
+        Some(if value <= self.low && value < self.high {
+            0.0
+        } else if value >= self.high && value > self.low {
+            1.0
+        } else if self.low < self.high {
+            // Halved, because the difference of two large values may overflow.
+            (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0)
+        } else {
+            0.5
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Display> {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Display::parse(&pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    #[test]
+    fn bad_parameters_are_named() {
+        for (query, message) in [
+            ("vmin=a", "vmin must be a finite number, not \"a\"."),
+            ("vmax=inf", "vmax must be a finite number, not \"inf\"."),
+            ("vmin=2&vmax=1", "vmin must be less than vmax, but 2 is not less than 1."),
+            ("log=maybe", "log must be true or false, not \"maybe\"."),
+            ("log=true&vmin=0", "With log=true, vmin must be greater than zero, not 0."),
+        ] {
+            assert_eq!(parse(query).unwrap_err().message(), message);
+        }
+        assert!(parse("cmap=rainbow").unwrap_err().message().contains("viridis"));
+    }
+
+    fn brightness(query: &str, values: &[f64]) -> Vec<Option<f64>> {
+        let range = parse(query).unwrap().range(values.len(), |n| values[n]);
+        values.iter().map(|value| range.brightness(*value)).collect()
+    }
+
+    #[test]
+    fn percentiles_are_numpys() {
+        let values: Vec<f64> = (0..11).map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.01), 0.1);
+        assert_eq!(percentile(&values, 0.99), 9.9);
+        assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn brightness_of_awkward_values() {
+        assert_eq!(brightness("", &[3.0, 3.0]), [Some(0.5); 2]);
+        assert_eq!(brightness("", &[f64::NAN, 1.0]), [None, Some(0.5)]);
+        assert_eq!(brightness("", &[f64::NAN]), [None]);
+        assert_eq!(
+            brightness("vmin=0&vmax=4", &[-1.0, 1.0, 4.0, f64::INFINITY, f64::NEG_INFINITY]),
+            [Some(0.0), Some(0.25), Some(1.0), Some(1.0), Some(0.0)]
+        );
+        assert_eq!(brightness("vmin=1&vmax=100&log=true", &[-5.0, 0.0, 10.0]), [Some(0.0), Some(0.0), Some(0.5)]);
+        let extremes = brightness("", &[f64::MIN, 0.0, f64::MAX]);
+        assert_eq!(extremes[1], Some(0.5));
+        assert!(extremes.iter().all(Option::is_some));
+        // The range lies above the only value.
+        assert_eq!(brightness("vmin=5", &[1.0]), [Some(0.0)]);
+    }
+
+    #[test]
+    fn samples_are_even_and_in_bounds() {
+        let count = 10_000_000;
+        let mean = sample(count).map(|n| n as f64).sum::<f64>() / SAMPLE as f64;
+        assert!((mean / count as f64 - 0.5).abs() < 1e-4, "{mean}");
+        assert!(sample(count).all(|n| n < count));
+        assert_eq!(sample(5).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
+}
