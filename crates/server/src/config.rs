@@ -40,6 +40,8 @@ pub struct Config {
     pub port: u16,
     /// Prefix of all URLs: empty, or with a leading and no trailing slash.
     pub root_path: String,
+    /// Believe a proxy's `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    pub trust_forwarded: bool,
     /// Most bytes in the body of one request.
     pub request_body_limit: u64,
     /// Longest time to the head of a reply; `None` for no limit.
@@ -63,6 +65,36 @@ impl Config {
         environment::apply(&mut found, env)?;
         found.retain(|key, _| !key.starts_with("catalog."));
         Self::resolve(&found, Vec::new())
+    }
+
+    /// Adds a catalog at the root, as the command line describes one.
+    ///
+    /// # Errors
+    /// `Malformed` for a storage that is none.
+    pub fn add_catalog(&mut self, uri: &str, create: bool, writable: &[String], readable: &[String]) -> Result<()> {
+        let mut directories = |entries: &[String], option: &str| {
+            let mut paths = Vec::new();
+            for entry in entries {
+                match storage::parse_text(entry).map_err(|what| Error::malformed(format!("{option}: {what}")))? {
+                    Storage::Directory(path) => paths.push(path),
+                    Storage::Database(_) => self.warnings.push(unused_database(&option)),
+                }
+            }
+            Ok::<_, Error>(paths)
+        };
+        let (writable, readable) = (directories(writable, "--write")?, directories(readable, "--read")?);
+        self.engine.catalogs.push(CatalogSettings {
+            at: NodePath::root(),
+            uri: uri.to_owned(),
+            create,
+            node: NodePath::root(),
+            create_node: false,
+            writable,
+            readable,
+            metadata: None,
+            specs: Vec::new(),
+        });
+        Ok(())
     }
 
     fn from_tree(mut root: Node, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
@@ -108,6 +140,7 @@ impl Config {
             host: text(found, "uvicorn.host").unwrap_or("127.0.0.1").to_owned(),
             port: port(found)?,
             root_path: root_path(text(found, "uvicorn.root_path").unwrap_or("")),
+            trust_forwarded: flag(found, "uvicorn.proxy_headers").unwrap_or(true),
             request_body_limit: number(found, "girih.request_body_limit").unwrap_or(4 << 30),
             request_timeout: (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
             warnings,
@@ -131,10 +164,7 @@ fn catalog(found: &Settings, create_node: bool, warnings: &mut Vec<String>) -> R
         for entry in items(found, key) {
             match storage::parse(entry)? {
                 Storage::Directory(path) => paths.push(path),
-                Storage::Database(_) => warnings.push(format!(
-                    "{}: SQL storage is accepted, but not used yet: there are no appendable tables.",
-                    entry.origin
-                )),
+                Storage::Database(_) => warnings.push(unused_database(&entry.origin)),
             }
         }
         Ok::<_, Error>(paths)
@@ -150,6 +180,10 @@ fn catalog(found: &Settings, create_node: bool, warnings: &mut Vec<String>) -> R
         metadata: found.get("catalog.metadata").map(|node| Json::from_value(&node.to_json())),
         specs: specs(found, "catalog.specs", "name")?,
     })
+}
+
+fn unused_database(place: &dyn std::fmt::Display) -> String {
+    format!("{place}: SQL storage is accepted, but not used yet: there are no appendable tables.")
 }
 
 /// Tiled's own `simple()` servers always ask for a stream in memory, so refusing it would refuse
@@ -168,6 +202,11 @@ fn api_key(found: &Settings) -> Result<Option<String>> {
     let (Some(node), Some(key)) = (found.get(name), text(found, name)) else { return Ok(None) };
     check_api_key(key).map_err(|e| node.error(e.message()))?;
     Ok(Some(key.to_owned()))
+}
+
+/// A key that cannot be guessed: 64 hexadecimal digits.
+pub fn random_api_key() -> String {
+    rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An API key goes into URLs and headers as it is.

@@ -14,21 +14,27 @@ pub(super) enum Storage {
 }
 
 pub(super) fn parse(node: &Node) -> Result<Storage> {
-    let text = match &node.value {
-        Value::Text(text) => text,
+    match &node.value {
+        Value::Text(text) => parse_text(text).map_err(|what| node.error(what)),
         Value::Map(_) => {
-            return Err(node.error("object stores are not supported yet; give a directory, as a path or file:// URI"));
+            Err(node.error("object stores are not supported yet; give a directory, as a path or file:// URI"))
         }
-        _ => return Err(node.error("a storage is given as a directory, as a path or file:// URI")),
-    };
+        _ => Err(node.error("a storage is given as a directory, as a path or file:// URI")),
+    }
+}
+
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse_text(text: &str) -> Result<Storage, String> {
     let Some((scheme, rest)) = text.split_once(':') else { return Ok(Storage::Directory(text.into())) };
     match scheme.split('+').next().unwrap_or(scheme) {
-        "file" => directory(rest)
-            .ok_or_else(|| node.error(format!("{text:?} is not a file URI of this machine")))
-            .map(Storage::Directory),
-        "sqlite" | "duckdb" | "postgresql" => Ok(Storage::Database(text.clone())),
+        "file" => match directory(rest) {
+            Some(path) => Ok(Storage::Directory(path)),
+            None => Err(format!("{text:?} is not a file URI of this machine")),
+        },
+        "sqlite" | "duckdb" | "postgresql" => Ok(Storage::Database(text.to_owned())),
         other if rest.starts_with("//") => {
-            Err(node.error(format!("storage with the scheme {other:?} is not supported yet; give a directory")))
+            Err(format!("storage with the scheme {other:?} is not supported yet; give a directory"))
         }
         // A path that happens to have a colon.
         _ => Ok(Storage::Directory(text.into())),

@@ -142,6 +142,24 @@ fn what_is_not_supported_yet_is_refused_unless_it_asks_for_nothing() {
 }
 
 #[test]
+fn the_command_line_adds_a_catalog() {
+    let mut config = Config::from_environment(&env).unwrap();
+    let list = |text: &str| vec![text.to_owned()];
+    config.add_catalog("c.db", true, &list("file:///a%20b"), &list("duckdb:///x")).unwrap();
+    assert_eq!(config.engine.catalogs[0].writable, [Path::new("/a b")]);
+    assert_eq!((config.engine.catalogs[0].readable.len(), config.warnings.len()), (0, 1));
+    assert!(config.add_catalog("c.db", true, &list("s3://b/x"), &[]).unwrap_err().message().starts_with("--write: "));
+}
+
+#[test]
+fn random_keys_are_valid_and_differ() {
+    let key = random_api_key();
+    assert_eq!(key.len(), 64);
+    check_api_key(&key).unwrap();
+    assert_ne!(key, random_api_key());
+}
+
+#[test]
 fn wrong_values_are_told() {
     for (text, part) in [
         ("uvicorn: {port: 70000}\n", "between 0 and 65535"),
