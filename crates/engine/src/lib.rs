@@ -6,6 +6,7 @@
 //! answer.
 
 pub mod access;
+pub mod catalog;
 pub mod asset;
 pub mod create;
 pub mod delete;
@@ -18,7 +19,6 @@ pub mod update;
 pub mod write;
 
 mod engine;
-mod locks;
 
 pub use access::{Caller, Permission};
 pub use engine::{Engine, EngineOptions, Mount};

@@ -1,0 +1,53 @@
+//! Logs go to stderr, as text or JSON; stdout is for what the user asked for.
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::exit::Failure;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct Logging {
+    /// Log more: -v for details, -vv for everything [GIRIH_LOG=... chooses by module, e.g. girih_engine=debug]
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Form of the log
+    #[arg(long, value_enum, default_value_t = Format::Text, env = "GIRIH_LOG_FORMAT")]
+    log_format: Format,
+    /// Begin each line with the time (always there in JSON)
+    #[arg(long)]
+    log_timestamps: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Logging {
+    pub(crate) fn start(&self) -> Result<(), Failure> {
+        let level = match self.verbose {
+            0 => "warn,girih=info",
+            1 => "info,girih=debug",
+            _ => "debug,girih=trace",
+        };
+        let filter = match std::env::var("GIRIH_LOG") {
+            Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+                .map_err(|e| Failure::usage(format!("GIRIH_LOG={directives:?} is not a filter: {e}")))?,
+            _ => EnvFilter::new(level),
+        };
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_span_events(FmtSpan::NONE)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        match (self.log_format, self.log_timestamps) {
+            (Format::Json, _) => log.json().flatten_event(true).init(),
+            (Format::Text, true) => log.init(),
+            (Format::Text, false) => log.without_time().init(),
+        }
+        Ok(())
+    }
+}
