@@ -1,0 +1,107 @@
+//! What callers send: JSON that is small enough to hold, data that streams.
+
+use axum::body::Body;
+use axum::http::header;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{StreamExt, TryStreamExt};
+use girih_model::{ByteStream, Error, Result, ResultExt};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use crate::ask::Ask;
+
+/// Reads a JSON body of this type.
+///
+/// # Errors
+/// `TooLarge`, `UnsupportedMediaType`, `Malformed` (no JSON), `Unprocessable` (other JSON than wanted).
+pub(crate) async fn json<T: DeserializeOwned>(ask: &Ask, body: Body) -> Result<T> {
+    let bytes = json_bytes(ask, body).await?;
+    parse(&bytes)
+}
+
+/// A list of names, or null or nothing for all of them.
+pub(crate) async fn names(ask: &Ask, body: Body) -> Result<Option<Vec<String>>> {
+    let bytes = json_bytes(ask, body).await?;
+    if bytes.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let names: Option<Vec<String>> = parse(&bytes)?;
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::unprocessable("The list of names is empty; send null, or no body, for all of them."));
+    }
+    Ok(names)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).or_error(|e| {
+        // serde_json speaks of data when the JSON is sound; it also limits the nesting.
+        let sound = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        let message = format!("The request body does not fit: {e}");
+        if sound { Error::unprocessable(message) } else { Error::malformed(format!("The request body is not valid JSON: {e}")) }
+    })
+}
+
+async fn json_bytes(ask: &Ask, body: Body) -> Result<Bytes> {
+    let content_type = ask.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let bare = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if let Some(other) = bare.filter(|bare| bare != "application/json" && !bare.ends_with("+json") && !bare.is_empty()) {
+        return Err(Error::unsupported_media_type(format!("Send application/json, not {other:?}.")));
+    }
+    let limit = ask.app.options.max_json_bytes;
+    let mut stream = limited(ask, body, limit, "A JSON body")?;
+    let mut all = BytesMut::new();
+    while let Some(piece) = stream.try_next().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.freeze())
+}
+
+/// The media type and the bytes of uploaded data.
+pub(crate) fn data(ask: &Ask, body: Body) -> Result<(String, ByteStream)> {
+    let content_type = ask.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.filter(|value| !value.trim().is_empty()).ok_or_else(|| {
+        Error::unsupported_media_type("A body needs a Content-Type header, such as application/octet-stream.")
+    })?;
+    let limit = ask.engine().options().request_bytesize_limit;
+    Ok((content_type.to_owned(), limited(ask, body, limit, "A request body")?))
+}
+
+/// Passes on up to `limit` bytes; refuses at once what announces more.
+fn limited(ask: &Ask, body: Body, limit: u64, what: &'static str) -> Result<ByteStream> {
+    let too_large = move || {
+        Error::too_large(format!("{what} can have at most {limit} bytes. Send the data in smaller parts, such as blocks or partitions."))
+    };
+    let announced = ask.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > limit) {
+        return Err(too_large());
+    }
+    if let Some(coding) = ask.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+        return Err(Error::unsupported_media_type(format!(
+            "Request bodies in the content coding {coding:?} are not supported. Send the body as it is."
+        )));
+    }
+    let mut total = 0u64;
+    let pieces = body.into_data_stream().map(move |piece| {
+        let piece = piece.or_error(|_| Error::malformed("The request body broke off."))?;
+        total += piece.len() as u64;
+        if total > limit { Err(too_large()) } else { Ok(piece) }
+    });
+    Ok(pieces.boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use girih_model::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_and_what_is_other_json_are_told_apart() {
+        let kind = |text: &str| parse::<Vec<String>>(text.as_bytes()).unwrap_err().kind();
+        assert_eq!(kind("[1"), ErrorKind::Malformed);
+        assert_eq!(kind("{}"), ErrorKind::Unprocessable);
+        assert_eq!(kind("[1]"), ErrorKind::Unprocessable);
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(parse::<serde_json::Value>(deep.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! Replies that are data.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use girih_engine::export::{ExportRequest, Exported};
+use girih_model::selection::parse_numbers;
+use girih_model::{Family, Result, Selection};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::ask::Ask;
+use crate::compress::{Itemsize, accepted};
+use crate::envelope::{REVALIDATE, vary};
+use crate::error::Reply;
+use crate::{etag, negotiate};
+
+/// Parameters that some encoders know.
+const ENCODER_PARAMETERS: [&str; 4] = ["vmin", "vmax", "cmap", "log"];
+
+/// Sends the selected part of a node, encoded as the caller prefers.
+pub(crate) async fn export(ask: &Ask, families: &[Family], selection: Selection) -> Reply {
+    let query = ask.query();
+    let request = ExportRequest {
+        families: families.to_vec(),
+        selection,
+        expected_shape: query.one("expected_shape").map(expected_shape).transpose()?,
+        wanted: negotiate::wanted(&ask.headers, query)?,
+        accept_encoding: accepted(&ask.headers),
+        query: ENCODER_PARAMETERS
+            .iter()
+            .filter_map(|name| Some((name.to_string(), query.one(name)?.to_owned())))
+            .collect(),
+        if_none_match: if ask.is_read() { etag::if_none_match(&ask.headers) } else { Vec::new() },
+    };
+    let filename = query.one("filename").map(ToOwned::to_owned);
+    let path = ask.path()?;
+    let exported = ask.read(ask.engine().export(ask.caller(), &path, request)).await?;
+    Ok(respond(ask, exported, filename.as_deref()))
+}
+
+fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
+    let (mut response, tag) = match exported {
+        Exported::NotModified { etag } => (StatusCode::NOT_MODIFIED.into_response(), Some(etag)),
+        Exported::Body { encoded, etag, content_encoding } => {
+            let mut response = Response::new(Body::from_stream(encoded.body));
+            response.extensions_mut().insert(Itemsize(encoded.itemsize));
+            let headers = response.headers_mut();
+            if let Ok(media_type) = HeaderValue::try_from(encoded.media_type) {
+                headers.insert(header::CONTENT_TYPE, media_type);
+            }
+            if let Some(length) = encoded.length {
+                headers.insert(header::CONTENT_LENGTH, length.into());
+            }
+            if let Some(coding) = content_encoding {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+                vary(headers, "Accept-Encoding");
+            }
+            if let Some(name) = filename {
+                headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+            }
+            (response, etag)
+        }
+    };
+    if ask.is_read() {
+        let headers = response.headers_mut();
+        if let Some(tag) = tag.and_then(|tag| etag::quoted(&tag)) {
+            headers.insert(header::ETAG, tag);
+        }
+        headers.insert(header::CACHE_CONTROL, REVALIDATE);
+        vary(headers, "Accept");
+    }
+    nosniff(response.headers_mut());
+    response
+}
+
+/// Data may contain anything, also something that looks like a page: browsers must not guess, or run it.
+pub(crate) fn nosniff(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"),
+    );
+}
+
+/// `5,3`, or `scalar`.
+fn expected_shape(text: &str) -> Result<Vec<u64>> {
+    if text == "scalar" { Ok(Vec::new()) } else { parse_numbers("expected_shape", text) }
+}
+
+/// `Content-Disposition` that suggests a file name (RFC 6266); a name with more than plain characters is given twice.
+pub(crate) fn attachment(name: &str) -> HeaderValue {
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
+    let text = if plain == name {
+        format!("attachment; filename=\"{plain}\"")
+    } else {
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_cannot_break_out() {
+        assert_eq!(attachment("x.csv"), "attachment; filename=\"x.csv\"");
+        let odd = attachment("a\"b\r\né.json");
+        assert_eq!(odd, "attachment; filename=\"a_b___.json\"; filename*=UTF-8''a%22b%0D%0A%C3%A9%2Ejson");
+    }
+
+    #[test]
+    fn shapes() {
+        assert_eq!(expected_shape("5,3").unwrap(), [5, 3]);
+        assert!(expected_shape("scalar").unwrap().is_empty());
+        assert!(expected_shape("x").is_err());
+    }
+}

@@ -1,0 +1,66 @@
+//! Entity tags: what a copy is of, so that it need not be sent again (RFC 9110, 8.8.3 and 13.1.2).
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest, Sha256};
+
+/// 32 hexadecimal digits that stand for these bytes.
+pub(crate) fn of(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The header's value; `None` for a tag that cannot be one.
+pub(crate) fn quoted(tag: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("\"{tag}\"")).ok()
+}
+
+/// The tag of the same content in a content coding: strong tags of different bytes differ.
+pub(crate) fn coded(tag: &HeaderValue, coding: &str) -> Option<HeaderValue> {
+    let inner = tag.to_str().ok()?.strip_suffix('"')?;
+    HeaderValue::try_from(format!("{inner}{CODED}{coding}\"")).ok()
+}
+
+/// Between a tag and the name of a coding; our own tags do not contain it.
+const CODED: &str = "--";
+
+/// Tags of `If-None-Match`, without quotes, `W/` and coding (comparison is weak); `*` stands for all.
+/// Unquoted tags, as old clients send them, count too.
+pub(crate) fn if_none_match(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
+    let tags = lines.flat_map(|line| line.split(',')).map(|tag| {
+        let tag = tag.trim();
+        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
+        tag.split_once(CODED).map_or(tag, |(tag, _)| tag).to_owned()
+    });
+    tags.filter(|tag| !tag.is_empty()).collect()
+}
+
+pub(crate) fn matches(given: &[String], tag: &str) -> bool {
+    given.iter().any(|one| one == "*" || one == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_weak_tags_and_codings_are_understood() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"a\", W/\"b\",c, \"d--zstd\""));
+        let given = if_none_match(&headers);
+        assert_eq!(given, ["a", "b", "c", "d"]);
+        assert!(matches(&given, "b") && !matches(&given, "e"));
+        headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        assert!(matches(&if_none_match(&headers), "anything"));
+    }
+
+    #[test]
+    fn a_coded_body_has_its_own_tag() {
+        let tag = quoted(&of(b"x")).unwrap();
+        let coded = coded(&tag, "gzip").unwrap();
+        assert_ne!(tag, coded);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, coded);
+        assert!(matches(&if_none_match(&headers), &of(b"x")));
+    }
+}

@@ -1,0 +1,169 @@
+//! Bounds on what one request, and all of them together, may use.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use girih_model::Error;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+
+use crate::App;
+use crate::admit::HEALTH;
+use crate::error::{Failure, detail};
+
+/// How long a request waits for its turn before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.uri().path() == HEALTH {
+        return next.run(request).await;
+    }
+    let most = app.options.max_query_bytes;
+    if request.uri().query().is_some_and(|query| query.len() > most) {
+        let message = format!(
+            "The query can have at most {most} bytes. Use the POST variant of this endpoint, or ask for less at once."
+        );
+        return detail(StatusCode::URI_TOO_LONG, &message);
+    }
+    let Ok(Ok(permit)) = timeout(PATIENCE, app.turns.clone().acquire_owned()).await else {
+        return Failure::from(Error::busy("The server is busy with other requests. Try again in a moment.")).into_response();
+    };
+    let patience = app.options.request_timeout;
+    let progress = Arc::new(Progress::new(&request));
+    let request = request.map(|body| Body::new(Watched { body, progress: progress.clone() }));
+    let mut answer = pin!(next.run(request));
+    loop {
+        let deadline = progress.last() + patience;
+        match timeout_at(deadline, answer.as_mut()).await {
+            Ok(response) => return response.map(|body| paced(body, patience, permit)),
+            // An upload that moves on may take its time.
+            Err(_) if progress.last() + patience > deadline => {}
+            Err(_) if progress.is_uploading() => {
+                return detail(
+                    StatusCode::REQUEST_TIMEOUT,
+                    &format!("The request body did not go on for {} s.", patience.as_secs()),
+                );
+            }
+            Err(_) => {
+                let message = format!("No answer within {} s. Ask for a smaller part of the data.", patience.as_secs());
+                return Failure::from(Error::busy(message)).into_response();
+            }
+        }
+    }
+}
+
+/// How far an upload has come.
+struct Progress {
+    start: Instant,
+    /// Milliseconds from `start` to the latest piece.
+    latest: AtomicU64,
+    uploading: AtomicBool,
+}
+
+impl Progress {
+    fn new(request: &Request) -> Self {
+        let uploading = !HttpBody::is_end_stream(request.body());
+        Self { start: Instant::now(), latest: AtomicU64::new(0), uploading: AtomicBool::new(uploading) }
+    }
+
+    fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.latest.load(Ordering::Relaxed))
+    }
+
+    fn is_uploading(&self) -> bool {
+        self.uploading.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, ended: bool) {
+        let passed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.latest.store(passed, Ordering::Relaxed);
+        if ended {
+            self.uploading.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A request body that notes its progress.
+struct Watched {
+    body: Body,
+    progress: Arc<Progress>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(frame) = &polled {
+            this.progress.note(frame.is_none() || HttpBody::is_end_stream(&this.body));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        HttpBody::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
+
+/// A response body that keeps its request's turn until it has been sent, and breaks off when the data stops coming.
+struct Paced {
+    body: Body,
+    patience: Duration,
+    /// Running while we wait for the next piece.
+    alarm: Option<Pin<Box<Sleep>>>,
+    _turn: OwnedSemaphorePermit,
+}
+
+fn paced(body: Body, patience: Duration, turn: OwnedSemaphorePermit) -> Body {
+    // What is in memory already is given away at once.
+    if HttpBody::is_end_stream(&body) {
+        return body;
+    }
+    Body::new(Paced { body, patience, alarm: None, _turn: turn })
+}
+
+impl HttpBody for Paced {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.alarm = None;
+            return Poll::Ready(frame);
+        }
+        let patience = this.patience;
+        let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        match alarm.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                let error = Error::busy(format!("no data for {} s", patience.as_secs()));
+                Poll::Ready(Some(Err(axum::Error::new(error))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        HttpBody::is_end_stream(&self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
