@@ -144,6 +144,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &parquet::Parquet,
     &json::Json,
     &json_seq::JsonSeq,
+    &csv::CSV,
+    &csv::CSV_UNREGISTERED,
+    &csv::PLAIN,
 ];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.
