@@ -1,7 +1,11 @@
 //! Raw files behind the data.
 
-use girih_model::{NodePath, Result};
+use std::time::SystemTime;
 
+use girih_model::{Asset, DataSource, Error, NodePath, Result, ResultExt};
+
+use crate::access::Permission;
+use crate::engine::Mount;
 use crate::{Caller, Engine};
 
 /// An open file to be sent as it is.
@@ -9,9 +13,10 @@ pub struct AssetFile {
     pub file: std::fs::File,
     /// Bytes.
     pub size: u64,
-    pub modified: std::time::SystemTime,
+    pub modified: SystemTime,
     /// File name for `Content-Disposition`.
     pub name: String,
+    /// Guessed from the name.
     pub media_type: String,
 }
 
@@ -25,26 +30,70 @@ impl Engine {
     /// Opens an asset, or the file at `relative` below a directory asset.
     pub async fn asset_file(
         &self,
-        _caller: &Caller,
-        _path: &NodePath,
-        _id: i64,
-        _relative: Option<&str>,
+        caller: &Caller,
+        path: &NodePath,
+        id: i64,
+        relative: Option<&str>,
     ) -> Result<AssetFile> {
-        unimplemented!()
+        caller.require(&[Permission::ReadData])?;
+        let (mount, _, asset) = self.find_asset(path, id).await?;
+        match (asset.is_directory, relative) {
+            (true, None) => Err(Error::malformed(format!(
+                "This asset is a directory. Must specify relative path, from manifest provided by /asset/manifest/...?id={id}"
+            ))),
+            (false, Some(_)) => Err(Error::malformed(
+                "This asset is not a directory. The relative_path query parameter must not be specified.",
+            )),
+            (_, relative) => {
+                let (file, location) = mount.storage.open_asset(&asset, relative).await?;
+                describe(file, location.name())
+            }
+        }
     }
 
     /// Relative paths of all files below a directory asset, sorted.
-    pub async fn asset_manifest(&self, _caller: &Caller, _path: &NodePath, _id: i64) -> Result<Vec<String>> {
-        unimplemented!()
+    pub async fn asset_manifest(&self, caller: &Caller, path: &NodePath, id: i64) -> Result<Vec<String>> {
+        caller.require(&[Permission::ReadData])?;
+        let (mount, _, asset) = self.find_asset(path, id).await?;
+        if !asset.is_directory {
+            return Err(Error::malformed("This asset is not a directory. There is no manifest."));
+        }
+        mount.storage.manifest(&asset).await
     }
 
     pub async fn delete_asset(
         &self,
-        _caller: &Caller,
-        _path: &NodePath,
-        _id: i64,
-        _external_only: bool,
+        caller: &Caller,
+        path: &NodePath,
+        id: i64,
+        external_only: bool,
     ) -> Result<AssetDeleted> {
-        unimplemented!()
+        caller.require(&[Permission::DeleteNode])?;
+        let (mount, source, _) = self.find_asset(path, id).await?;
+        let (_, node) = self.find_node(path, "deleting assets").await?;
+        let (asset, unused) = mount.database.delete_asset(node.id, id, external_only).await?;
+        let ours = source.management != girih_model::Management::External;
+        if unused && ours {
+            mount.storage.remove(std::slice::from_ref(&asset)).await?;
+        }
+        Ok(AssetDeleted { asset_deleted: unused, data_deleted: unused && ours })
     }
+
+    async fn find_asset(&self, path: &NodePath, id: i64) -> Result<(&Mount, DataSource, Asset)> {
+        if !self.inner.options.expose_raw_assets {
+            return Err(Error::forbidden("This server is configured not to allow downloading raw assets."));
+        }
+        let (mount, node) = self.find_node(path, "downloading assets").await?;
+        let found = mount.database.asset(node.id, id).await?;
+        let (source, asset) = found
+            .ok_or_else(|| Error::not_found(format!("This node exists but it does not have an Asset with id {id}.")))?;
+        Ok((mount, source, asset))
+    }
+}
+
+fn describe(file: std::fs::File, name: String) -> Result<AssetFile> {
+    let metadata = file.metadata().internal(|| format!("reading the size of the asset {name}"))?;
+    let media_type = mime_guess::from_path(&name).first_or_octet_stream().to_string();
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(AssetFile { file, size: metadata.len(), modified, name, media_type })
 }

@@ -1,8 +1,17 @@
 //! New nodes.
 
-use girih_model::{DataSource, Family, Json, NodePath, Result, Spec};
+use girih_database::NewNode;
+use girih_model::path::check_key;
+use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, NodePath, Result, Spec};
 
+use crate::access::Permission;
+use crate::engine::Mount;
 use crate::{Caller, Engine, Entry};
+
+/// Most specs of a node.
+const MAX_SPECS: usize = 20;
+/// Longest name or version of a spec, in characters.
+const MAX_SPEC_CHARS: usize = 255;
 
 #[derive(Debug, Clone)]
 pub struct CreateRequest {
@@ -30,16 +39,188 @@ impl Engine {
     /// `Conflict` when the key is taken, `NotFound`/`Unsupported` for the parent, `Unprocessable` for the rest.
     pub async fn create(
         &self,
-        _caller: &Caller,
-        _parent: &NodePath,
-        _request: CreateRequest,
-        _register: bool,
+        caller: &Caller,
+        parent: &NodePath,
+        request: CreateRequest,
+        register: bool,
     ) -> Result<CreateReply> {
-        unimplemented!()
+        caller.require(&[Permission::WriteMetadata, Permission::CreateNode])?;
+        if register {
+            caller.require(&[Permission::Register])?;
+        }
+        check_metadata(&request.metadata)?;
+        self.check_specs(&request.specs)?;
+        check_tags(request.access_tags.as_deref())?;
+        check_sources(request.family, &request.data_sources, register)?;
+        let key = match request.key.filter(|key| !key.is_empty()) {
+            Some(key) => key,
+            None => uuid::Uuid::new_v4().to_string(),
+        };
+        check_key(&key)?;
+
+        let (mount, node) = self.find_node(parent, "creating children").await?;
+        if node.family != Family::Container || node.structure.is_some() {
+            return Err(Error::unsupported(format!(
+                "The node at {parent} is of the family {}. Children can only be created in containers.",
+                node.family
+            )));
+        }
+        let path = node.path.child(&key)?;
+        // From here on the path is ours: what storage holds under it without a node in the catalog is left over from a crash.
+        let _guard = self.inner.locks.lock(format!("path:{}:{path}", mount.at)).await;
+        if mount.database.deepest(&path).await?.path == path {
+            return Err(taken(parent, &key));
+        }
+        let mut source = request.data_sources.into_iter().next();
+        if let Some(source) = &mut source {
+            if register {
+                mount.storage.check_readable(source)?;
+            } else if request.family != Family::Container {
+                let mimetype = Some(source.mimetype.as_str()).filter(|m| !m.is_empty());
+                (source.mimetype, source.assets) = mount.storage.create(&path, &source.structure, mimetype).await?;
+            }
+        }
+        let written = source.as_ref().filter(|_| !register).map(|s| s.assets.clone()).unwrap_or_default();
+        let new = NewNode {
+            key: key.clone(),
+            family: request.family,
+            metadata: request.metadata,
+            specs: request.specs,
+            data_source: source,
+        };
+        let created = match mount.database.create(node.id, new).await {
+            Ok(created) => created,
+            Err(e) => {
+                mount.storage.remove(&written).await.unwrap_or_else(
+                    |left| tracing::warn!(error = %left, "could not remove the storage of a node that was not created"),
+                );
+                return Err(if e.kind() == ErrorKind::Conflict { taken(parent, &key) } else { e });
+            }
+        };
+        let data_sources = Some(created.data_source.into_iter().collect());
+        Ok(CreateReply { entry: Entry { data_sources, ..mount.entry(created.node) } })
     }
 
     /// Replaces a data source's description; it must belong to the node.
-    pub async fn put_data_source(&self, _caller: &Caller, _path: &NodePath, _source: DataSource) -> Result<()> {
-        unimplemented!()
+    pub async fn put_data_source(&self, caller: &Caller, path: &NodePath, source: DataSource) -> Result<()> {
+        caller.require(&[Permission::WriteMetadata, Permission::Register])?;
+        let (mount, node) = self.find_node(path, "replacing data sources").await?;
+        let id = source.id.ok_or_else(|| Error::unprocessable("The data source needs its \"id\"."))?;
+        let current = mount.database.data_sources(node.id).await?.into_iter().find(|s| s.id == Some(id));
+        let current = current.ok_or_else(|| Error::not_found(format!("No data_source {id} on this node.")))?;
+        if source.family() != node.family {
+            return Err(Error::unprocessable(format!(
+                "The node is of the family {}, but the data source describes {}.",
+                node.family,
+                source.family()
+            )));
+        }
+        // Data that girih keeps stays where girih put it; what is registered must be readable.
+        let ours = current.management != Management::External;
+        if ours && (source.management == Management::External || !same_assets(&current, &source)) {
+            return Err(Error::conflict(
+                "The assets and the management of data that this server keeps cannot be changed.",
+            ));
+        }
+        if !ours {
+            if source.management != Management::External {
+                return Err(Error::conflict("The data was registered and stays externally managed."));
+            }
+            mount.storage.check_readable(&source)?;
+        }
+        mount.database.put_data_source(node.id, source).await
+    }
+
+    /// Refuses specs that are not unique, too many, too long or, if so configured, not declared.
+    pub(crate) fn check_specs(&self, specs: &[Spec]) -> Result<()> {
+        if specs.len() > MAX_SPECS {
+            return Err(Error::unprocessable(format!("A node can have at most {MAX_SPECS} specs.")));
+        }
+        for (n, spec) in specs.iter().enumerate() {
+            let chars =
+                spec.name.chars().count().max(spec.version.iter().map(|v| v.chars().count()).max().unwrap_or(0));
+            if spec.name.is_empty() || chars > MAX_SPEC_CHARS {
+                return Err(Error::unprocessable(format!(
+                    "A spec needs a name; name and version can have at most {MAX_SPEC_CHARS} characters."
+                )));
+            }
+            if specs[..n].contains(spec) {
+                return Err(Error::unprocessable(format!(
+                    "Items must be unique: the spec {:?} is given twice.",
+                    spec.name
+                )));
+            }
+            if self.inner.options.reject_undeclared_specs && !self.inner.options.specs.contains(&spec.name) {
+                return Err(Error::malformed(format!("Unrecognized spec: {}", spec.name)));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_metadata(metadata: &Json) -> Result<()> {
+    // Valid JSON that starts with a brace is an object.
+    if metadata.text().trim_start().starts_with('{') {
+        return Ok(());
+    }
+    Err(Error::unprocessable("Metadata must be a JSON object."))
+}
+
+/// Without an access policy nobody owns a tag, so only the empty list can be applied.
+pub(crate) fn check_tags(tags: Option<&[String]>) -> Result<()> {
+    match tags.and_then(|tags| tags.first()) {
+        None => Ok(()),
+        Some(tag) => {
+            Err(Error::unprocessable(format!("Cannot apply the access tag {tag:?}: this server has no access policy.")))
+        }
+    }
+}
+
+fn check_sources(family: Family, sources: &[DataSource], register: bool) -> Result<()> {
+    match (family, sources) {
+        (Family::Awkward | Family::Ragged | Family::Sparse, _) => Err(girih_model::Structure::unsupported(family)),
+        (Family::Container, []) => Ok(()),
+        (_, [source]) => {
+            if source.family() != family {
+                return Err(Error::unprocessable(format!(
+                    "The node is to be of the family {family}, but its data source describes {}.",
+                    source.family()
+                )));
+            }
+            match (register, source.management, source.assets.is_empty()) {
+                (false, Management::External, _) | (false, _, false) => Err(Error::unprocessable(
+                    "Externally-managed assets cannot be registered using POST /metadata. Use POST /register.",
+                )),
+                (true, Management::External, false) | (false, _, true) => Ok(()),
+                (true, _, _) => Err(Error::unprocessable(
+                    "POST /register is for existing files: the data source needs \"management\": \"external\" and its assets.",
+                )),
+            }
+        }
+        (_, sources) => Err(Error::unprocessable(format!(
+            "A node of the family {family} needs exactly one data source; {} were given.",
+            sources.len()
+        ))),
+    }
+}
+
+fn same_assets(a: &DataSource, b: &DataSource) -> bool {
+    let uris = |source: &DataSource| {
+        let mut uris: Vec<_> = source.assets.iter().map(|asset| asset.data_uri.clone()).collect();
+        uris.sort();
+        uris
+    };
+    b.assets.is_empty() || uris(a) == uris(b)
+}
+
+fn taken(parent: &NodePath, key: &str) -> Error {
+    let at = if parent.is_root() { format!("/{key}") } else { format!("{parent}/{key}") };
+    Error::conflict(format!("The key is taken: there is already an entry at {at}. Choose another key."))
+}
+
+impl Mount {
+    /// Whether the metadata of this node is given by the configuration and so cannot be changed here.
+    pub(crate) fn is_configured(&self, node: &girih_model::Node) -> bool {
+        node.path.is_root() && (self.metadata.is_some() || !self.specs.is_empty())
     }
 }

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use girih_database::Database;
-use girih_model::{Json, NodePath, Result, Spec};
-use girih_storage::Storage;
+use girih_model::{Error, Json, NodeId, NodePath, Result, Spec};
+use girih_storage::{Dataset, Storage};
+use moka::sync::Cache;
+
+use crate::locks::Locks;
+
+/// Open data sources that are kept at hand.
+const OPEN_DATASETS: u64 = 1024;
 
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Most bytes of data in one reply; larger selections are refused.
+    /// Most bytes of data in one reply; larger selections are refused. `None`: any size streams.
     pub response_bytesize_limit: Option<u64>,
     /// A page of search results counts exactly up to here.
     pub exact_count_limit: u64,
@@ -47,29 +53,38 @@ pub struct Mount {
 }
 
 /// The house. Cloning is cheap.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub options: EngineOptions,
     pub mounts: Vec<Mount>,
+    /// One writer at a time where order matters: per path for creating and deleting, per node for growing.
+    pub locks: Locks,
+    /// Open data sources by mount, node, creation time and version: a changed node is another key.
+    pub open: Cache<(usize, NodeId, i64, i64), Arc<dyn Dataset>>,
 }
 
 impl Engine {
-    /// Mount points must be distinct and none may lie below another.
+    /// # Errors
+    /// `Malformed` when a mount point is used twice or lies below another.
     pub fn new(options: EngineOptions, mounts: Vec<Mount>) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { options, mounts }) })
+        for (n, mount) in mounts.iter().enumerate() {
+            if let Some(other) = mounts[..n].iter().find(|o| mount.at.below(&o.at).or(o.at.below(&mount.at)).is_some())
+            {
+                return Err(Error::malformed(format!(
+                    "Two trees are mounted at {} and {}: one lies within the other. Choose separate paths.",
+                    other.at, mount.at
+                )));
+            }
+        }
+        let open = Cache::new(OPEN_DATASETS);
+        Ok(Self { inner: Arc::new(Inner { options, mounts, locks: Locks::default(), open }) })
     }
 
     pub fn options(&self) -> &EngineOptions {
         &self.inner.options
-    }
-
-    /// Makes sure that the databases answer; for the health endpoint.
-    pub async fn ready(&self) -> Result<()> {
-        Ok(())
     }
 }

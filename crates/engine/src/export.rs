@@ -1,11 +1,17 @@
 //! Data out of the house, in the format of choice.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use girih_model::{Family, NodePath, Result, Selection};
-use girih_storage::Encoded;
+use futures::TryStreamExt;
+use girih_model::{ArrayStructure, Data, Error, Family, NodePath, Part, Result, Selection, Structure};
+use girih_storage::format::{self, Format};
+use girih_storage::{Dataset, EncodeOptions, Encoded};
+use sha2::{Digest, Sha256};
 
-use crate::{Caller, Engine};
+use crate::access::Permission;
+use crate::read::Opened;
+use crate::{Caller, Engine, Want};
 
 /// Media types that the caller would take, best first, as the door has understood `Accept` or `?format=`.
 #[derive(Debug, Clone)]
@@ -52,17 +58,197 @@ pub enum Exported {
 
 impl Engine {
     /// Reads and encodes the selected part. The cheap checks (family, shape, media type, size limit, ETag) come before any byte is read.
-    pub async fn export(&self, _caller: &Caller, _path: &NodePath, _request: ExportRequest) -> Result<Exported> {
-        unimplemented!()
+    pub async fn export(&self, caller: &Caller, path: &NodePath, request: ExportRequest) -> Result<Exported> {
+        let entry = self.entry(caller, path, Want::default()).await?;
+        if entry.family == Family::Container && request.families.contains(&Family::Container) {
+            return self.export_tree(caller, path, &entry.metadata, request).await;
+        }
+        let opened = self.open(caller, path, &request.families).await?;
+        let structure = opened.dataset.structure();
+        if let Structure::Array(array) = &structure {
+            self.check_array(array, &request)?;
+        }
+        let (format, parameters) = choose(opened.entry.family, &request.wanted)?;
+        let etag = etag(&opened, &request, format, &parameters);
+        if request.if_none_match.iter().any(|known| *known == etag || known == "*") {
+            return Ok(Exported::NotModified { etag });
+        }
+        if let Some(untouched) = untouched(&*opened.dataset, format, &request).await? {
+            let (encoded, coding) = untouched;
+            return Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: coding });
+        }
+        if structure.family() == Family::Table {
+            self.check_table(&*opened.dataset, &request.selection).await?;
+        }
+        let data = opened.dataset.read(&request.selection).await?;
+        let options = options(parameters, request.query, opened.entry.metadata, path);
+        let encoded = format.encode(data, &options).await?;
+        Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: None })
+    }
+
+    async fn export_tree(
+        &self,
+        caller: &Caller,
+        path: &NodePath,
+        metadata: &girih_model::Json,
+        request: ExportRequest,
+    ) -> Result<Exported> {
+        caller.require(&[Permission::ReadData, Permission::ReadMetadata])?;
+        let (format, parameters) = choose(Family::Container, &request.wanted)?;
+        let data = self.read(caller, path, &request.families, &request.selection).await?;
+        let options = options(parameters, request.query, metadata.clone(), path);
+        Ok(Exported::Body { encoded: format.encode(data, &options).await?, etag: None, content_encoding: None })
+    }
+
+    /// Refuses a selection that does not fit, or that is larger than the configured limit.
+    fn check_array(&self, array: &ArrayStructure, request: &ExportRequest) -> Result<()> {
+        let shape = selected_shape(array, &request.selection)?;
+        if let Some(expected) = &request.expected_shape
+            && *expected != shape
+        {
+            return Err(Error::unprocessable(format!(
+                "The expected shape {} does not match the actual shape {} that would result from the requested block and slice.",
+                tuple(expected),
+                tuple(&shape)
+            )));
+        }
+        let bytes = girih_model::structure::array::nbytes(&array.dtype, &shape);
+        match self.inner.options.response_bytesize_limit {
+            Some(limit) if bytes.is_none_or(|bytes| bytes > limit) => Err(too_large(limit, "slicing ('?slice=...')")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rows of a table tell their size only when they are read, so a limit costs reading them twice.
+    async fn check_table(&self, dataset: &dyn Dataset, selection: &Selection) -> Result<()> {
+        let Some(limit) = self.inner.options.response_bytesize_limit else { return Ok(()) };
+        let Data::Table(mut table) = dataset.read(selection).await? else { return Ok(()) };
+        let mut bytes = 0;
+        while let Some(batch) = table.batches.try_next().await? {
+            bytes += batch.get_array_memory_size() as u64;
+            if bytes > limit {
+                return Err(too_large(limit, "columns ('?column=...') or partitions"));
+            }
+        }
+        Ok(())
     }
 
     /// For each family that can be exported: its media types, the default first.
     pub fn formats(&self) -> BTreeMap<Family, Vec<&'static str>> {
-        unimplemented!()
+        let formats = Family::ALL.into_iter().map(|family| {
+            let types: Vec<_> = format::encoders(family).map(|format| format.media_type()).collect();
+            (family, types)
+        });
+        formats.filter(|(_, types)| !types.is_empty()).collect()
     }
 
     /// For each family: media type to the short names that `?format=` takes.
     pub fn aliases(&self) -> BTreeMap<Family, BTreeMap<&'static str, Vec<&'static str>>> {
-        unimplemented!()
+        let aliases = Family::ALL.into_iter().map(|family| {
+            let named = format::encoders(family).filter(|format| !format.extensions().is_empty());
+            (family, named.map(|format| (format.media_type(), format.extensions().to_vec())).collect())
+        });
+        aliases.filter(|(_, named): &(_, BTreeMap<_, _>)| !named.is_empty()).collect()
     }
+}
+
+/// The shape that a selection of an array gives.
+pub(crate) fn selected_shape(array: &ArrayStructure, selection: &Selection) -> Result<Vec<u64>> {
+    let shape = match &selection.part {
+        Part::Whole => array.shape.clone(),
+        Part::Block(block) => array.block(block)?.iter().map(|axis| axis.count).collect(),
+        Part::Partition(_) => return Err(Error::unprocessable("Arrays have blocks, not partitions.")),
+    };
+    Ok(selection.slice.fit(&shape)?.shape())
+}
+
+fn too_large(limit: u64, remedy: &str) -> Error {
+    Error::malformed(format!("Response would exceed {limit}. Use {remedy} to request smaller chunks."))
+}
+
+/// A shape as Python writes it.
+fn tuple(shape: &[u64]) -> String {
+    match shape {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn options(
+    parameters: BTreeMap<String, String>,
+    query: BTreeMap<String, String>,
+    metadata: girih_model::Json,
+    path: &NodePath,
+) -> EncodeOptions {
+    EncodeOptions { parameters, query, metadata, title: path.to_string(), ..EncodeOptions::default() }
+}
+
+/// The first wanted media type that this family can be exported to, and its parameters.
+fn choose(family: Family, wanted: &Wanted) -> Result<(&'static dyn Format, BTreeMap<String, String>)> {
+    let (Wanted::Format(ranges) | Wanted::Accept(ranges)) = wanted;
+    for range in ranges {
+        let found = match (wanted, range.name.as_str()) {
+            (_, "*/*" | "*") => format::encoders(family).next(),
+            // Only a picture is meant: the first image format, not just anything.
+            (_, name) if name.ends_with("/*") => {
+                format::encoders(family).find(|f| f.media_type().starts_with(&name[..name.len() - 1]))
+            }
+            (Wanted::Format(_), name) => format::encoder(family, name),
+            (Wanted::Accept(_), name) => format::encoders(family).find(|f| f.media_type().eq_ignore_ascii_case(name)),
+        };
+        if let Some(format) = found {
+            return Ok((format, range.parameters.clone()));
+        }
+    }
+    let supported: Vec<_> = format::encoders(family).map(|format| format.media_type()).collect();
+    let requested: Vec<_> = ranges.iter().map(|range| range.name.as_str()).collect();
+    Err(Error::not_acceptable(format!(
+        "None of the media types requested by the client are supported. Supported: {}. Requested: {}.",
+        supported.join(", "),
+        requested.join(", ")
+    )))
+}
+
+/// A strong validator, made from the version of the data and all that shapes the reply: no byte is read for it.
+fn etag(
+    opened: &Opened,
+    request: &ExportRequest,
+    format: &dyn Format,
+    parameters: &BTreeMap<String, String>,
+) -> String {
+    let selection = &request.selection;
+    let mut all = String::new();
+    let _ = write!(
+        all,
+        "{}|{:?}|{:?}|{}|{:?}|{}|{parameters:?}|{:?}",
+        opened.version,
+        opened.entry.path,
+        selection.part,
+        selection.slice,
+        selection.fields,
+        format.media_type(),
+        request.query
+    );
+    Sha256::digest(all.as_bytes()).iter().take(16).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The fast path: stored bytes that are just what the caller wants go out as they are.
+async fn untouched(
+    dataset: &dyn Dataset,
+    format: &dyn Format,
+    request: &ExportRequest,
+) -> Result<Option<(Encoded, Option<&'static str>)>> {
+    if format.media_type() != "application/octet-stream" || !matches!(request.selection.part, Part::Block(_)) {
+        return Ok(None);
+    }
+    let accept: Vec<&str> = request.accept_encoding.iter().map(String::as_str).chain(["identity"]).collect();
+    let Some(stored) = dataset.stored(&request.selection, &accept).await? else { return Ok(None) };
+    let itemsize = dataset.structure().as_array().map_or(1, |array| array.dtype.itemsize());
+    let coding = (stored.encoding != "identity").then_some(stored.encoding);
+    let length = Some(stored.bytes.len() as u64);
+    let body = Box::pin(futures::stream::once(async move { Ok(stored.bytes) }));
+    Ok(Some((Encoded { media_type: format.media_type().into(), length, body, itemsize }, coding)))
 }

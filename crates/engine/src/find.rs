@@ -1,8 +1,13 @@
 //! From a path to what is there.
 
-use girih_database::Sort;
-use girih_model::{DataSource, Family, Json, NodePath, Result, Spec, Structure};
+use std::sync::Arc;
 
+use girih_database::{Sort, SortKey};
+use girih_model::{DataSource, Error, Family, Json, Node, NodePath, Result, Spec, Structure};
+use girih_storage::Dataset;
+
+use crate::access::Permission;
+use crate::engine::Mount;
 use crate::{Caller, Engine};
 
 /// Something with a path: a node of a catalog, a mount point, or a named part of a node's data.
@@ -30,10 +35,192 @@ pub struct Want {
     pub data_sources: bool,
 }
 
+/// What a path leads to.
+pub(crate) enum Found<'e> {
+    /// A container above the mount points; its children by name.
+    Above {
+        path: NodePath,
+        children: Vec<String>,
+    },
+    Node {
+        mount: &'e Mount,
+        node: Node,
+    },
+    /// A named part of a node's data: a column of a table, something inside a file.
+    Part {
+        mount: &'e Mount,
+        node: Node,
+        path: NodePath,
+        dataset: Arc<dyn Dataset>,
+    },
+}
+
+impl Found<'_> {
+    pub(crate) fn path(&self) -> NodePath {
+        match self {
+            Found::Above { path, .. } | Found::Part { path, .. } => path.clone(),
+            Found::Node { mount, node } => mount.served_path(node),
+        }
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        match self {
+            Found::Above { .. } => Family::Container,
+            Found::Node { node, .. } => node.family,
+            Found::Part { dataset, .. } => dataset.structure().family(),
+        }
+    }
+
+    /// Refuses an entry that is not of one of these families.
+    pub(crate) fn must_be(&self, families: &[Family]) -> Result<()> {
+        let family = self.family();
+        if families.contains(&family) {
+            return Ok(());
+        }
+        let names: Vec<_> = families.iter().map(|f| f.name()).collect();
+        Err(Error::not_found(format!(
+            "The node at {} has structure family {family} and this endpoint is compatible with structure families {}",
+            self.path().as_str(),
+            names.join(", ")
+        )))
+    }
+}
+
+impl Mount {
+    /// The path under which a node of this catalog is served.
+    pub(crate) fn served_path(&self, node: &Node) -> NodePath {
+        let below = node.path.below(&self.node).expect("only nodes below the mounted one are served");
+        self.at.join(&below).unwrap_or(below)
+    }
+
+    /// The node as its callers see it.
+    pub(crate) fn entry(&self, node: Node) -> Entry {
+        let container = node.family == Family::Container;
+        let is_root = node.path.is_root();
+        Entry {
+            path: self.served_path(&node),
+            family: node.family,
+            metadata: self.metadata.clone().filter(|_| is_root).unwrap_or(node.metadata),
+            specs: if is_root && !self.specs.is_empty() { self.specs.clone() } else { node.specs },
+            structure: node.structure,
+            count: node.children,
+            sorting: if container { vec![Sort { key: SortKey::Created, descending: false }] } else { Vec::new() },
+            access_tags: Some(Vec::new()),
+            data_sources: None,
+        }
+    }
+}
+
+/// An entry above the mount points.
+pub(crate) fn entry_above(path: NodePath, children: usize) -> Entry {
+    Entry {
+        path,
+        family: Family::Container,
+        metadata: Json::object(),
+        specs: Vec::new(),
+        structure: None,
+        count: children as u64,
+        sorting: vec![Sort { key: SortKey::Created, descending: false }],
+        access_tags: None,
+        data_sources: None,
+    }
+}
+
+pub(crate) fn no_such_entry(path: &NodePath) -> Error {
+    let keys: Vec<String> = path.keys().map(|key| format!("'{}'", key.replace('\'', "\\'"))).collect();
+    Error::not_found(format!("No such entry: [{}]", keys.join(", ")))
+}
+
 impl Engine {
     /// # Errors
     /// `NotFound` when there is no such entry, or the caller may not know of it.
-    pub async fn entry(&self, _caller: &Caller, _path: &NodePath, _want: Want) -> Result<Entry> {
-        unimplemented!()
+    pub async fn entry(&self, caller: &Caller, path: &NodePath, want: Want) -> Result<Entry> {
+        caller.require(&[Permission::ReadMetadata])?;
+        match self.find(path).await? {
+            Found::Above { path, children } => Ok(entry_above(path, children.len())),
+            Found::Node { mount, node } => {
+                let sources = if want.data_sources { Some(mount.database.data_sources(node.id).await?) } else { None };
+                Ok(Entry { data_sources: sources, ..mount.entry(node) })
+            }
+            Found::Part { path, dataset, .. } => Ok(part_entry(path, &*dataset)),
+        }
+    }
+
+    pub(crate) async fn find(&self, path: &NodePath) -> Result<Found<'_>> {
+        let mounts = &self.inner.mounts;
+        let Some((mount, rest)) = mounts.iter().find_map(|mount| Some((mount, path.below(&mount.at)?))) else {
+            return self.find_above(path);
+        };
+        let wanted = mount.node.join(&rest)?;
+        let node = mount.database.deepest(&wanted).await?;
+        let Some(inside) = wanted.below(&node.path) else { return Err(no_such_entry(path)) };
+        if inside.is_root() {
+            return Ok(Found::Node { mount, node });
+        }
+        // Only data has named parts, and only below the mounted node.
+        if node.structure.is_none() || node.path.below(&mount.node).is_none() {
+            return Err(no_such_entry(path));
+        }
+        let mut dataset = self.open_node(mount, &node).await?;
+        for key in inside.keys() {
+            dataset = dataset.child(key).await?.ok_or_else(|| no_such_entry(path))?;
+        }
+        Ok(Found::Part { mount, node, path: path.clone(), dataset })
+    }
+
+    fn find_above(&self, path: &NodePath) -> Result<Found<'_>> {
+        let mut children: Vec<String> = Vec::new();
+        for mount in &self.inner.mounts {
+            let Some(below) = mount.at.below(path) else { continue };
+            if let Some(key) = below.keys().next()
+                && !children.iter().any(|child| child == key)
+            {
+                children.push(key.to_owned());
+            }
+        }
+        if children.is_empty() && !path.is_root() {
+            return Err(no_such_entry(path));
+        }
+        Ok(Found::Above { path: path.clone(), children })
+    }
+
+    /// The node of a catalog at this path; what else can be found does not support `what`.
+    pub(crate) async fn find_node(&self, path: &NodePath, what: &str) -> Result<(&Mount, Node)> {
+        match self.find(path).await? {
+            Found::Node { mount, node } => Ok((mount, node)),
+            Found::Above { .. } | Found::Part { .. } => {
+                Err(Error::unsupported(format!("This node does not support {what}.")))
+            }
+        }
+    }
+
+    /// Opens the data of a node, or takes it from those that are open.
+    pub(crate) async fn open_node(&self, mount: &Mount, node: &Node) -> Result<Arc<dyn Dataset>> {
+        let number = self.inner.mounts.iter().position(|m| std::ptr::eq(m, mount)).unwrap_or_default();
+        let key = (number, node.id, node.created, node.version);
+        if let Some(open) = self.inner.open.get(&key) {
+            return Ok(open);
+        }
+        let source = mount.database.data_sources(node.id).await?.into_iter().next();
+        let source = source.ok_or_else(|| Error::unsupported("This node has no data."))?;
+        let dataset = mount.storage.open(&source).await?;
+        self.inner.open.insert(key, dataset.clone());
+        Ok(dataset)
+    }
+}
+
+/// A part of a node's data, as its callers see it.
+fn part_entry(path: NodePath, dataset: &dyn Dataset) -> Entry {
+    let structure = dataset.structure();
+    Entry {
+        path,
+        family: structure.family(),
+        metadata: Json::object(),
+        specs: Vec::new(),
+        count: 0,
+        structure: Some(structure),
+        sorting: Vec::new(),
+        access_tags: None,
+        data_sources: None,
     }
 }

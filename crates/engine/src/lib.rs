@@ -6,8 +6,8 @@
 //! answer.
 
 pub mod access;
-pub mod catalog;
 pub mod asset;
+pub mod catalog;
 pub mod create;
 pub mod delete;
 pub mod export;
@@ -19,6 +19,7 @@ pub mod update;
 pub mod write;
 
 mod engine;
+mod locks;
 
 pub use access::{Caller, Permission};
 pub use engine::{Engine, EngineOptions, Mount};

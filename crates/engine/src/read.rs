@@ -1,11 +1,20 @@
 //! Data out of the house.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use girih_model::{Data, Family, NodePath, Result, Selection};
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt};
+use girih_database::{Cursor, Database, Page, Scope, Search};
+use girih_model::{Data, Error, Family, Filter, Node, NodeId, NodePath, Result, Selection, TreeData, TreeEntry};
 use girih_storage::Dataset;
 
+use crate::access::Permission;
+use crate::find::Found;
 use crate::{Caller, Engine, Entry};
+
+/// Children looked up at a time while a tree is walked.
+const TREE_PAGE: u64 = 300;
 
 /// An entry and its open data; the caller may read it.
 pub struct Opened {
@@ -17,18 +26,137 @@ pub struct Opened {
 
 impl Engine {
     /// Finds the data of an entry of one of `families`; nothing has been read yet.
-    pub async fn open(&self, _caller: &Caller, _path: &NodePath, _families: &[Family]) -> Result<Opened> {
-        unimplemented!()
+    pub async fn open(&self, caller: &Caller, path: &NodePath, families: &[Family]) -> Result<Opened> {
+        caller.require(&[Permission::ReadData])?;
+        let found = self.find(path).await?;
+        found.must_be(families)?;
+        let version = |node: &Node| format!("{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version);
+        match found {
+            Found::Node { mount, node } => {
+                let dataset = self.open_node(mount, &node).await?;
+                Ok(Opened { version: version(&node), entry: mount.entry(node), dataset })
+            }
+            Found::Part { mount, node, path, dataset } => {
+                let entry = Entry { path, family: dataset.structure().family(), ..mount.entry(node.clone()) };
+                Ok(Opened { version: version(&node), entry, dataset })
+            }
+            Found::Above { .. } => Err(Error::unsupported("This node has no data.")),
+        }
     }
 
     /// Streams the selected part of an entry; a container as the tree below it.
     pub async fn read(
         &self,
-        _caller: &Caller,
-        _path: &NodePath,
-        _families: &[Family],
-        _selection: &Selection,
+        caller: &Caller,
+        path: &NodePath,
+        families: &[Family],
+        selection: &Selection,
     ) -> Result<Data> {
-        unimplemented!()
+        let found = self.find(path).await?;
+        found.must_be(families)?;
+        if found.family() != Family::Container {
+            return self.open(caller, path, families).await?.dataset.read(selection).await;
+        }
+        caller.require(&[Permission::ReadData, Permission::ReadMetadata])?;
+        match found {
+            Found::Node { mount, node } if node.structure.is_none() => {
+                let entry = mount.entry(node.clone());
+                let mount_number = self.inner.mounts.iter().position(|m| std::ptr::eq(m, mount)).unwrap_or_default();
+                let walk = Walk::new(self.clone(), mount_number, node.id, selection.fields.clone());
+                Ok(Data::Tree(TreeData { metadata: entry.metadata, entries: walk.entries() }))
+            }
+            Found::Node { .. } | Found::Part { .. } => {
+                Err(Error::unsupported("Containers inside files cannot be exported yet. Export their children."))
+            }
+            Found::Above { .. } => {
+                Err(Error::unsupported("Several catalogs are mounted below this container. Export each of them."))
+            }
+        }
     }
+}
+
+/// A walk over a subtree, depth first, a page of children at a time.
+struct Walk {
+    engine: Engine,
+    mount: usize,
+    /// Only these children of the start.
+    fields: Option<Vec<String>>,
+    /// One frame for each container on the way down.
+    stack: Vec<Frame>,
+}
+
+struct Frame {
+    id: NodeId,
+    keys: Vec<String>,
+    page: VecDeque<Node>,
+    next: Option<Page>,
+}
+
+impl Walk {
+    fn new(engine: Engine, mount: usize, start: NodeId, fields: Option<Vec<String>>) -> Self {
+        let frame = Frame { id: start, keys: Vec::new(), page: VecDeque::new(), next: Some(Page::First) };
+        Self { engine, mount, fields, stack: vec![frame] }
+    }
+
+    fn entries(self) -> stream::BoxStream<'static, Result<TreeEntry>> {
+        let walk =
+            stream::try_unfold(self, |mut walk| async move { Ok(walk.step().await?.map(|entry| (entry, walk))) });
+        walk.boxed()
+    }
+
+    async fn step(&mut self) -> Result<Option<TreeEntry>> {
+        loop {
+            let top = self.stack.len() == 1;
+            let Some(frame) = self.stack.last_mut() else { return Ok(None) };
+            if let Some(node) = frame.page.pop_front() {
+                let keys: Vec<String> = frame.keys.iter().cloned().chain([node.path.key().to_owned()]).collect();
+                if node.family == Family::Container && node.structure.is_none() {
+                    let page = (node.children > 0).then_some(Page::First);
+                    self.stack.push(Frame { id: node.id, keys: keys.clone(), page: VecDeque::new(), next: page });
+                }
+                return Ok(Some(self.entry(node, keys)));
+            }
+            let Some(page) = frame.next.take() else {
+                self.stack.pop();
+                continue;
+            };
+            let filter = match &self.fields {
+                Some(fields) if top => Filter::KeyIn(fields.clone()),
+                _ => Filter::all(),
+            };
+            let database = &self.engine.inner.mounts[self.mount].database;
+            let (nodes, next) = children(database, frame.id, filter, page).await?;
+            frame.page = nodes.into();
+            frame.next = next.map(Page::After);
+        }
+    }
+
+    fn entry(&self, node: Node, keys: Vec<String>) -> TreeEntry {
+        let read = node.structure.is_some().then(|| {
+            let (engine, mount, node) = (self.engine.clone(), self.mount, Arc::new(node.clone()));
+            let read = move || -> BoxFuture<'static, Result<Data>> {
+                let (engine, node) = (engine.clone(), node.clone());
+                Box::pin(async move {
+                    let dataset = engine.open_node(&engine.inner.mounts[mount], &node).await?;
+                    dataset.read(&Selection::all()).await
+                })
+            };
+            Arc::new(read) as Arc<dyn Fn() -> BoxFuture<'static, Result<Data>> + Send + Sync>
+        });
+        TreeEntry {
+            keys,
+            family: node.family,
+            metadata: node.metadata,
+            specs: node.specs,
+            structure: node.structure,
+            read,
+        }
+    }
+}
+
+async fn children(database: &Database, id: NodeId, filter: Filter, page: Page) -> Result<(Vec<Node>, Option<Cursor>)> {
+    let search =
+        Search { scope: Scope::Children, filter, sort: Vec::new(), page, limit: TREE_PAGE, count_limit: Some(0) };
+    let found = database.search(id, search).await?;
+    Ok((found.nodes, found.next))
 }

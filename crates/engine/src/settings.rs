@@ -1,9 +1,14 @@
 //! From settings to a running engine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use girih_model::{Json, NodePath, Result, Spec};
+use girih_database::{Database, Missing};
+use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result, Spec};
+use girih_storage::place::{Directory, Places};
+use girih_storage::{Storage, StorageOptions};
 
+use crate::engine::Mount;
 use crate::{Engine, EngineOptions};
 
 /// Everything an engine needs to know, with paths and defaults resolved.
@@ -36,4 +41,62 @@ pub struct CatalogSettings {
     pub specs: Vec<Spec>,
 }
 
-impl Engine { pub async fn start(_s: Settings) -> Result<Self> { Err(girih_model::Error::internal("local stand-in")) } }
+impl Engine {
+    /// Opens the catalogs and their storage.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let mut mounts = Vec::with_capacity(settings.catalogs.len());
+        for catalog in settings.catalogs {
+            mounts.push(mount(catalog).await?);
+        }
+        Self::new(settings.options, mounts)
+    }
+}
+
+async fn mount(settings: CatalogSettings) -> Result<Mount> {
+    let missing = if settings.create { Missing::Create } else { Missing::Refuse };
+    let database = Database::open(&settings.uri, missing).await?;
+    let open = |paths: &[PathBuf], writable| -> Result<Vec<Arc<Directory>>> {
+        paths.iter().map(|path| Directory::open(path, writable)).collect()
+    };
+    let places = Places::new(open(&settings.writable, true)?, open(&settings.readable, false)?);
+    ensure_node(&database, &settings).await?;
+    Ok(Mount {
+        at: settings.at,
+        node: settings.node,
+        database,
+        storage: Arc::new(Storage::new(StorageOptions { places })),
+        metadata: settings.metadata,
+        specs: settings.specs,
+    })
+}
+
+/// Makes sure that the node which is to be the root exists.
+async fn ensure_node(database: &Database, settings: &CatalogSettings) -> Result<()> {
+    loop {
+        let found = database.deepest(&settings.node).await?;
+        if found.path == settings.node {
+            return Ok(());
+        }
+        if !settings.create_node {
+            return Err(Error::not_found(format!(
+                "The catalog {} has no node {}, which is to be mounted. Create it, or set create_mount_nodes_if_not_exist.",
+                settings.uri, settings.node
+            )));
+        }
+        let rest = settings.node.below(&found.path).unwrap_or_else(NodePath::root);
+        let Some(key) = rest.keys().next() else { return Ok(()) };
+        let new = girih_database::NewNode {
+            key: key.to_owned(),
+            family: Family::Container,
+            metadata: Json::object(),
+            specs: Vec::new(),
+            data_source: None,
+        };
+        match database.create(found.id, new).await {
+            Ok(_) => {}
+            // Another server on the same catalog was faster.
+            Err(e) if e.kind() == ErrorKind::Conflict => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

@@ -1,8 +1,18 @@
 //! Data into the house.
+//!
+//! The order is the promise: find, access, decode and check (a bad body stops here, nothing has
+//! happened), store durably, record in the catalog, and only then tell the writer.
 
-use girih_model::{ByteStream, Family, NodePath, Result, Selection, Structure};
+use girih_model::slice::Dim;
+use girih_model::{
+    ArrayStructure, ByteStream, Error, Family, Node, NodePath, Part, Result, Selection, Slice, Structure,
+};
 pub use girih_storage::Write as WriteMode;
+use girih_storage::format;
 
+use crate::access::Permission;
+use crate::engine::Mount;
+use crate::find::Found;
 use crate::{Caller, Engine};
 
 pub struct WriteRequest {
@@ -13,6 +23,7 @@ pub struct WriteRequest {
     pub patch: Option<ArrayPatch>,
     /// Media type of the body.
     pub content_type: String,
+    /// Bytes of the body, when the caller has said so.
     pub content_length: Option<u64>,
     pub body: ByteStream,
     /// False: the data is for watchers only and is not stored.
@@ -32,7 +43,158 @@ impl Engine {
     /// # Errors
     /// `UnsupportedMediaType`, `Unprocessable` (a body that does not fit), `Conflict` (a patch that
     /// reaches beyond the array without `Extend`); in each case nothing has been written.
-    pub async fn write(&self, _caller: &Caller, _path: &NodePath, _request: WriteRequest) -> Result<Structure> {
-        unimplemented!()
+    pub async fn write(&self, caller: &Caller, path: &NodePath, request: WriteRequest) -> Result<Structure> {
+        caller.require(&[Permission::WriteData])?;
+        if request.mode == WriteMode::Extend && !request.persist {
+            return Err(Error::malformed(
+                "Cannot PATCH an array with both parameters extend=True and persist=False. To extend the array, the data must be stored.",
+            ));
+        }
+        let (mount, node) = self.find_writable(path, &request.families).await?;
+        // Who makes data grow starts from its size, so they take turns; others may write side by side.
+        let _guard = match request.mode {
+            WriteMode::Replace => None,
+            WriteMode::Extend | WriteMode::Append => {
+                Some(self.inner.locks.lock(format!("grow:{}:{}", mount.at, node.id.0)).await)
+            }
+        };
+        let (mount, node) = match &_guard {
+            None => (mount, node),
+            Some(_) => self.find_writable(path, &request.families).await?,
+        };
+        let structure = node.structure.clone().ok_or_else(|| Error::unsupported("This node has no data."))?;
+        let (selection, part) = target(&structure, request.selection, request.patch, request.mode)?;
+        let decoder = decoder(node.family, &request.content_type)?;
+        check_length(&part, &request.content_type, request.content_length)?;
+        let data = decoder.decode(request.body, &part).await?;
+        if !request.persist {
+            drain(data).await?;
+            return Ok(structure);
+        }
+        let dataset = self.open_node(mount, &node).await?;
+        let after = dataset.write(&selection, data, request.mode).await?;
+        let changed = (after != structure).then(|| after.clone());
+        mount.database.record_write(node.id, node.version, changed).await?;
+        Ok(after)
+    }
+
+    async fn find_writable(&self, path: &NodePath, families: &[Family]) -> Result<(&Mount, Node)> {
+        let found = self.find(path).await?;
+        found.must_be(families)?;
+        let Found::Node { mount, node } = found else {
+            return Err(Error::unsupported("This node does not support writing."));
+        };
+        let sources = mount.database.data_sources(node.id).await?;
+        if sources.iter().any(|source| source.management == girih_model::Management::External) {
+            return Err(Error::unsupported(
+                "This node describes registered files, which are never written. Create a new node to write data.",
+            ));
+        }
+        Ok((mount, node))
+    }
+}
+
+/// Where the data goes, and what it must look like.
+fn target(
+    structure: &Structure,
+    selection: Selection,
+    patch: Option<ArrayPatch>,
+    mode: WriteMode,
+) -> Result<(Selection, Structure)> {
+    let array = match structure {
+        Structure::Array(array) => array,
+        Structure::Table(table) => {
+            match selection.part {
+                Part::Partition(n) if n >= table.npartitions => {
+                    return Err(Error::malformed(format!(
+                        "Partition out of range: the table has {} partitions, but partition {n} was addressed.",
+                        table.npartitions
+                    )));
+                }
+                Part::Whole if table.npartitions > 1 => {
+                    return Err(Error::unprocessable(format!(
+                        "The table has {} partitions. Write them one by one with PUT /table/partition.",
+                        table.npartitions
+                    )));
+                }
+                _ => {}
+            }
+            return Ok((selection, structure.clone()));
+        }
+        other => {
+            return Err(Error::unsupported(format!("Data of the family {} cannot be written.", other.family())));
+        }
+    };
+    let (selection, shape) = match patch {
+        None => {
+            let shape = crate::export::selected_shape(array, &selection)?;
+            (selection, shape)
+        }
+        Some(patch) => patched(array, patch, mode)?,
+    };
+    let part = ArrayStructure::new(array.dtype.clone(), shape);
+    part.check()?;
+    Ok((selection, Structure::Array(part)))
+}
+
+/// The region of a patch as a slice.
+fn patched(array: &ArrayStructure, mut patch: ArrayPatch, mode: WriteMode) -> Result<(Selection, Vec<u64>)> {
+    let axes = array.shape.len();
+    if patch.shape.len() != axes || patch.offset.len() > axes {
+        return Err(Error::unprocessable(format!(
+            "The array has {axes} axes; the patch has shape {:?} and offset {:?}. Give one number for each axis.",
+            patch.shape, patch.offset
+        )));
+    }
+    patch.offset.resize(axes, 0);
+    let mut dims = Vec::with_capacity(axes);
+    for ((offset, len), size) in patch.offset.iter().zip(&patch.shape).zip(&array.shape) {
+        let stop = offset.checked_add(*len).filter(|stop| i64::try_from(*stop).is_ok());
+        let stop = stop.ok_or_else(|| Error::unprocessable("The patch reaches beyond 2^63 items."))?;
+        if stop > *size && mode != WriteMode::Extend {
+            return Err(Error::conflict(format!(
+                "The patch of shape {:?} at offset {:?} does not fit within current array shape {:?}. Use ?extend=true to extend the array dimensions to fit.",
+                patch.shape, patch.offset, array.shape
+            )));
+        }
+        dims.push(Dim::Range { start: Some(*offset as i64), stop: Some(stop as i64), step: None });
+    }
+    Ok((Selection::slice(Slice(dims)), patch.shape))
+}
+
+fn decoder(family: Family, content_type: &str) -> Result<&'static dyn format::Format> {
+    let bare = content_type.split(';').next().unwrap_or_default().trim();
+    let all = || format::FORMATS.iter().copied().filter(|format| format.decodes().contains(&family));
+    all().find(|format| format.media_type().eq_ignore_ascii_case(bare)).ok_or_else(|| {
+        let known: Vec<_> = all().map(|format| format.media_type()).collect();
+        let given = if bare.is_empty() { "none" } else { bare };
+        Error::unsupported_media_type(format!(
+            "The Content-Type of a body for a node of the family {family} must be one of {}; it is {given}.",
+            known.join(", ")
+        ))
+    })
+}
+
+/// Raw items tell by their number whether they fit, before the first one arrives.
+fn check_length(part: &Structure, content_type: &str, length: Option<u64>) -> Result<()> {
+    let (Some(array), Some(length)) = (part.as_array(), length) else { return Ok(()) };
+    let raw =
+        content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/octet-stream");
+    match array.nbytes() {
+        Some(bytes) if raw && bytes != length => Err(Error::unprocessable(format!(
+            "The body has {length} bytes, but shape {:?} of dtype {} takes {bytes}.",
+            array.shape, array.dtype
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads to the end, so that a damaged body is refused even if nobody keeps it.
+async fn drain(data: girih_model::Data) -> Result<()> {
+    use futures::TryStreamExt;
+    match data {
+        girih_model::Data::Array(array) => array.pieces.try_for_each(|_| async { Ok(()) }).await,
+        girih_model::Data::Table(table) => table.batches.try_for_each(|_| async { Ok(()) }).await,
+        girih_model::Data::Tree(tree) => tree.entries.try_for_each(|_| async { Ok(()) }).await,
     }
 }

@@ -9,9 +9,16 @@
 //!   `false < true`. Values of different types are never equal and never ordered.
 //! - `null` is a value like any other: present, and equal to `null`.
 
+mod matches;
+mod text;
+pub mod value;
+
 use std::fmt;
 
 use serde_json::Value;
+
+pub use matches::{Facts, compile, like};
+pub use text::{Term, TextQuery};
 
 use crate::error::{Error, Result};
 use crate::structure::Family;
@@ -66,11 +73,6 @@ pub enum Order {
     Gt,
     Ge,
 }
-
-/// Words to find, in the manner of web search: all words must occur (whole words, ignoring case and
-/// accents); `"a phrase"`, `a OR b`, `-not`, `prefix*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextQuery(pub String);
 
 /// Steps into the metadata: `element.category`. A dot inside a key is written `\.`, a backslash `\\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

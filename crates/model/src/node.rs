@@ -27,6 +27,8 @@ pub struct Node {
     /// Grows with every change of metadata, specs or data source; two writers who both start from
     /// the same version conflict.
     pub version: i64,
+    /// Grows with every write of data.
+    pub data_version: i64,
     /// Microseconds since 1970-01-01 UTC.
     pub created: i64,
     pub updated: i64,

@@ -4,6 +4,3 @@
 //! In a URL a query is `filter[<name>][condition][<field>]=<value>`; repeating all fields of a filter
 //! adds another instance, paired by position, and all must hold. In JSON, as in the conditions of
 //! `and`, `or` and `not`, it is `{"<name>": {"<field>": <value>}}`.
-
-use crate::error::Result;
-use crate::filter::Filter;

@@ -39,6 +39,16 @@ impl Storage {
         format.open(source, &self.options.places).await
     }
 
+    /// Checks that existing files can be registered: some format reads them, and they lie where we may read.
+    ///
+    /// # Errors
+    /// `UnsupportedMediaType`, `Forbidden`, `Unprocessable` for other schemes than `file:`.
+    pub fn check_readable(&self, source: &DataSource) -> Result<()> {
+        let format = format::by_media_type(&source.mimetype);
+        format.filter(|f| f.opens().contains(&source.family())).ok_or_else(|| unreadable(&source.mimetype))?;
+        source.assets.iter().try_for_each(|asset| self.options.places.locate(&asset.data_uri).map(drop))
+    }
+
     /// Makes room for new data of a node; returns the data source's media type and assets.
     ///
     /// The directory is always a new one: what a crash has left behind, or another request has just

@@ -1,7 +1,6 @@
 //! One dictionary per column for a whole file, that grows as batches with other dictionaries come.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array, make_array};
 use arrow::compute::{CastOptions, cast, cast_with_options, concat, take};
@@ -105,6 +104,8 @@ impl Column {
 mod tests {
     use arrow::array::DictionaryArray;
     use arrow::datatypes::{Field, Int8Type};
+
+    use std::sync::Arc;
 
     use super::*;
 

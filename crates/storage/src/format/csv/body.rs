@@ -1,7 +1,6 @@
 //! Bodies of CSV read into a table of a known schema.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
@@ -185,6 +184,8 @@ mod tests {
     use arrow::datatypes::{Field, Schema, TimeUnit};
     use bytes::Bytes;
     use girih_model::ErrorKind;
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::format::conversion::{block_on, gather};
