@@ -130,7 +130,7 @@ impl Location {
                     }
                 }
                 Err(Errno::EXIST) => ours = false,
-                Err(Errno::NOENT) if attempts < 16 && place.parent().is_some() => {
+                Err(Errno::NOENT) if attempts < 256 && place.parent().is_some() => {
                     attempts += 1;
                     missing.push(next);
                     let above = place.parent().unwrap_or_else(|| place.clone());
@@ -195,8 +195,11 @@ impl Location {
         while let Some(place) = above.filter(|place| !place.path.as_os_str().is_empty()) {
             above = place.parent();
             if place.unlink(AtFlags::REMOVEDIR).is_err() {
-                // Not empty: it stays, and with it all above.
-                return if place.kind()?.is_some() { place.sync_dir() } else { Ok(()) };
+                // Not empty: it stays, and with it all above; unless another who tidies up was faster.
+                match place.sync_dir() {
+                    Err(e) if e.kind() == girih_model::ErrorKind::Gone => {}
+                    synced => return synced,
+                }
             }
         }
         self.directory_root().sync_dir()
