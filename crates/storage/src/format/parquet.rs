@@ -17,7 +17,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
-use super::partition::fit::Fit;
+use super::partition::fit::{self, Fit};
 use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
@@ -79,12 +79,12 @@ impl Format for Parquet {
         };
         let schema = structure.schema().clone();
         let file = spool(body).await?;
-        let wanted = schema.clone();
-        let batches = blocking(move || {
+        let (schema, batches) = blocking(move || {
             // A body may lack what can be filled in, and have what can be left out: read all.
             let (found, batches) = open(file, None, None).map_err(as_callers_fault)?;
-            let mut fit = Fit::new(&found, &wanted)?;
-            Ok(batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?)))
+            let schema = fit::refined(&found, &schema);
+            let mut fit = Fit::new(&found, &schema)?;
+            Ok((schema, batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?))))
         })
         .await?;
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))

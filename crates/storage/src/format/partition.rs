@@ -16,6 +16,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use girih_model::structure::table::ArrowSchema;
 use girih_model::{Asset, Data, DataSource, Error, Part, Result, Selection, Structure, TableData, TableStructure};
 
 use crate::dataset::{Dataset, Write};
@@ -195,8 +196,10 @@ impl Dataset for PartitionedTable {
             }
             Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
         };
-        let schema = self.structure.schema().clone();
+        let schema = fit::refined(&table.schema, self.structure.schema());
         let fit = Fit::new(&table.schema, &schema)?;
+        self.format.check(&schema)?;
+        let after = TableStructure { arrow_schema: ArrowSchema(schema.clone()), ..self.structure.clone() };
         match mode {
             Write::Replace => replace(self.format, location, schema, fit, table).await?,
             Write::Append => append(self.format, location, schema, fit, table).await?,
@@ -204,7 +207,7 @@ impl Dataset for PartitionedTable {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
         }
-        Ok(self.structure())
+        Ok(Structure::Table(after))
     }
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
