@@ -171,3 +171,75 @@ pub fn default_media_type(family: Family) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use girih_model::{ArrayStructure, DType, ErrorKind};
+
+    use super::*;
+    use crate::conformance::{Room, source};
+
+    fn structure() -> Structure {
+        Structure::Array(ArrayStructure::new(DType::of("f8"), vec![4]))
+    }
+
+    #[tokio::test]
+    async fn new_data_never_takes_the_place_of_old() {
+        let room = Room::new();
+        let path = NodePath::parse("a/b").unwrap();
+        let (media_type, first) = room.storage.create(&path, &structure(), None).await.unwrap();
+        assert_eq!(media_type, "application/x-zarr");
+        let (_, second) = room.storage.create(&path, &structure(), Some("")).await.unwrap();
+        assert_ne!(first[0].data_uri, second[0].data_uri);
+        room.storage.remove(&second).await.unwrap();
+        room.storage.open(&source(structure(), media_type, first)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_refused_and_leaves_nothing() {
+        let room = Room::new();
+        let check = async |path: &str, structure: &Structure, media_type: &str, kind: ErrorKind| {
+            let path = NodePath::parse(path).unwrap();
+            let e = room.storage.create(&path, structure, Some(media_type)).await.unwrap_err();
+            assert_eq!(e.kind(), kind, "{e}");
+            assert_eq!(std::fs::read_dir(room.directory.path()).unwrap().count(), 0);
+            e.message().to_owned()
+        };
+        let message = check("a", &structure(), "x/y", ErrorKind::UnsupportedMediaType).await;
+        assert!(message.contains("x/y") && message.contains("application/x-zarr"), "{message}");
+        check("a", &structure(), "application/x-parquet", ErrorKind::UnsupportedMediaType).await;
+        check("", &structure(), "application/x-zarr", ErrorKind::Unprocessable).await;
+        let container = Structure::Container(Default::default());
+        check("a", &container, "", ErrorKind::UnsupportedMediaType).await;
+        let huge = Structure::Array(ArrayStructure::new(DType::of("V2000000"), vec![1]));
+        check("a/b", &huge, "", ErrorKind::Unprocessable).await;
+        let readers = Storage::new(StorageOptions { places: Places::default() });
+        let e = readers.create(&NodePath::parse("a").unwrap(), &structure(), None).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+    }
+
+    #[tokio::test]
+    async fn assets_are_files_within() {
+        let room = Room::new();
+        let data = room.create(&structure(), "application/x-zarr").await;
+        let asset = &data.assets[0];
+        let (mut file, place) = room.storage.open_asset(asset, Some("zarr.json")).await.unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert!(text.contains("zarr_format") && place.name() == "zarr.json");
+        for (relative, kind) in [
+            (None, ErrorKind::Malformed),
+            (Some("../../../../etc/hostname"), ErrorKind::Malformed),
+            (Some("/etc/hostname"), ErrorKind::Malformed),
+            (Some("c/9"), ErrorKind::Gone),
+        ] {
+            assert_eq!(room.storage.open_asset(asset, relative).await.unwrap_err().kind(), kind, "{relative:?}");
+        }
+        let outside = Asset { data_uri: "file://localhost/etc/hostname".into(), is_directory: false, ..asset.clone() };
+        assert_eq!(room.storage.open_asset(&outside, None).await.unwrap_err().kind(), ErrorKind::Forbidden);
+        assert_eq!(room.storage.manifest(&outside).await.unwrap_err().kind(), ErrorKind::Malformed);
+        room.storage.remove(&[outside]).await.unwrap();
+    }
+}

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, Structure, TableData};
 
 use super::partition::encode::{BatchWriter, encode};
-use super::partition::fit::Fit;
+use super::partition::fit::{self, Fit};
 use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
@@ -75,11 +75,11 @@ impl Format for ArrowFile {
         };
         let schema = structure.schema().clone();
         let file = spool(body).await?;
-        let wanted = schema.clone();
-        let batches = blocking(move || {
+        let (schema, batches) = blocking(move || {
             let (found, batches) = read::open(file, None, None, Budget::for_body())?;
-            let mut fit = Fit::new(&found, &wanted)?;
-            Ok(batches.map(move |batch| fit.apply(batch?)))
+            let schema = fit::refined(&found, &schema);
+            let mut fit = Fit::new(&found, &schema)?;
+            Ok((schema, batches.map(move |batch| fit.apply(batch?))))
         })
         .await?;
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))

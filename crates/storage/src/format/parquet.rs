@@ -15,9 +15,10 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
-use super::partition::fit::Fit;
+use super::partition::fit::{self, Fit};
 use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
@@ -79,12 +80,12 @@ impl Format for Parquet {
         };
         let schema = structure.schema().clone();
         let file = spool(body).await?;
-        let wanted = schema.clone();
-        let batches = blocking(move || {
+        let (schema, batches) = blocking(move || {
             // A body may lack what can be filled in, and have what can be left out: read all.
             let (found, batches) = open(file, None, None).map_err(as_callers_fault)?;
-            let mut fit = Fit::new(&found, &wanted)?;
-            Ok(batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?)))
+            let schema = fit::refined(&found, &schema);
+            let mut fit = Fit::new(&found, &schema)?;
+            Ok((schema, batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?))))
         })
         .await?;
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
@@ -130,6 +131,17 @@ impl TableFile for Parquet {
     fn rows(&self, file: File) -> Result<u64> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
         Ok(builder.metadata().file_metadata().num_rows().max(0) as u64)
+    }
+
+    fn has_nulls(&self, file: File, column: &str) -> Result<Option<bool>> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
+        let path = ColumnPath::new(vec![column.to_owned()]);
+        let Some(leaf) = builder.parquet_schema().columns().iter().position(|leaf| *leaf.path() == path) else {
+            return Ok(None);
+        };
+        let groups = builder.metadata().row_groups().iter();
+        let counts = groups.map(|group| group.column(leaf).statistics()?.null_count_opt());
+        Ok(counts.sum::<Option<u64>>().map(|nulls| nulls > 0))
     }
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
@@ -217,4 +229,44 @@ fn write_fault(e: parquet::errors::ParquetError) -> Error {
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
         .and_then(crate::place::file::storage_full);
     full.unwrap_or_else(|| Error::internal("Internal server error").context("writing Parquet").with_source(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use girih_model::{ErrorKind, TableStructure};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+        assert_eq!(write_fault(full.into()).kind(), ErrorKind::StorageFull);
+        let other = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
+        assert_eq!(write_fault(other.into()).kind(), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn types_that_parquet_lacks_are_named() {
+        let union =
+            arrow::datatypes::UnionFields::from_fields(vec![arrow::datatypes::Field::new("a", DataType::Int8, true)]);
+        let union = DataType::Union(union, arrow::datatypes::UnionMode::Sparse);
+        let list = DataType::new_list(union, true);
+        let empty = DataType::Struct(arrow::datatypes::Fields::empty());
+        for data_type in [list, empty] {
+            let schema = Schema::new(vec![arrow::datatypes::Field::new("odd", data_type, true)]);
+            let e = Parquet.check(&schema).unwrap_err();
+            assert!(e.kind() == ErrorKind::Unprocessable && e.message().contains("\"odd\""), "{e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_parquet_is_refused() {
+        let schema = Arc::new(Schema::new(vec![arrow::datatypes::Field::new("a", DataType::Int8, true)]));
+        let structure = Structure::Table(TableStructure::new(schema, 1));
+        for body in ["", "PAR1", "PAR1PAR1PAR1", "hello world, this is text"] {
+            let body = futures::stream::iter([Ok(bytes::Bytes::from(body))]);
+            let e = Parquet.decode(Box::pin(body), &structure).await.err().expect("a refusal");
+            assert_eq!(e.kind(), ErrorKind::Unprocessable);
+        }
+    }
 }

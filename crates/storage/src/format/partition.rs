@@ -12,10 +12,11 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use girih_model::structure::table::ArrowSchema;
 use girih_model::{Asset, Data, DataSource, Error, Part, Result, Selection, Structure, TableData, TableStructure};
 
 use crate::dataset::{Dataset, Write};
@@ -23,6 +24,9 @@ use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use encode::{BatchWriter, MAX_ROWS};
 use fit::Fit;
+
+/// Each partition is a file, and an entry in the catalog.
+const MAX_PARTITIONS: u64 = 100_000;
 
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
@@ -38,6 +42,11 @@ pub(crate) trait TableFile: Send + Sync + 'static {
 
     /// Number of rows.
     fn rows(&self, file: File) -> Result<u64>;
+
+    /// Whether a column has missing values, if that can be told without reading it.
+    fn has_nulls(&self, _file: File, _column: &str) -> Result<Option<bool>> {
+        Ok(None)
+    }
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>>;
 }
@@ -55,6 +64,12 @@ pub(crate) fn create(format: &dyn TableFile, location: &Location, structure: &St
         return Err(Error::unprocessable("Only tables are stored in partitions."));
     };
     structure.check()?;
+    if structure.npartitions > MAX_PARTITIONS {
+        return Err(Error::unprocessable(format!(
+            "This table would have {} partitions; at most {MAX_PARTITIONS} are supported.",
+            structure.npartitions
+        )));
+    }
     format.check(structure.schema())?;
     (0..structure.npartitions)
         .map(|n| {
@@ -195,8 +210,10 @@ impl Dataset for PartitionedTable {
             }
             Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
         };
-        let schema = self.structure.schema().clone();
+        let schema = fit::refined(&table.schema, self.structure.schema());
         let fit = Fit::new(&table.schema, &schema)?;
+        self.format.check(&schema)?;
+        let after = TableStructure { arrow_schema: ArrowSchema(schema.clone()), ..self.structure.clone() };
         match mode {
             Write::Replace => replace(self.format, location, schema, fit, table).await?,
             Write::Append => append(self.format, location, schema, fit, table).await?,
@@ -204,7 +221,7 @@ impl Dataset for PartitionedTable {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
         }
-        Ok(self.structure())
+        Ok(Structure::Table(after))
     }
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
@@ -263,7 +280,7 @@ async fn append(
     let mut bytes = 0;
     while let Some(batch) = table.batches.try_next().await? {
         let batch = fit.apply(batch)?;
-        bytes += batch.get_array_memory_size();
+        bytes += memory_size(&batch);
         if bytes > MAX_APPEND {
             return Err(Error::too_large(format!(
                 "At most {MAX_APPEND} bytes of rows can be appended at once. Append them in several requests."
@@ -285,6 +302,12 @@ async fn append(
         writer.finish()?.publish_durable()
     })
     .await
+}
+
+/// Bytes of these rows alone: a batch may be a slice of a larger one.
+fn memory_size(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|array| array.to_data().get_slice_memory_size());
+    sizes.map(|size| size.unwrap_or(usize::MAX)).fold(0, usize::saturating_add)
 }
 
 /// Most bytes of rows that are appended at once.

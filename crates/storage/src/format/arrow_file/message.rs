@@ -183,7 +183,8 @@ pub(super) fn expanded_size(array: &ArrayRef) -> u64 {
             };
             longest(values).saturating_mul(array.len() as u64)
         }
-        _ => array.get_buffer_memory_size() as u64,
+        // Not the memory size: all columns of a batch lie in one allocation.
+        _ => array.to_data().get_slice_memory_size().map_or(u64::MAX, |size| size as u64),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading the file and the stream format, batch by batch.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -18,8 +19,6 @@ use crate::format::partition::Batches;
 use crate::format::partition::encode::MAX_ROWS;
 
 const MAGIC: &[u8; 6] = b"ARROW1";
-/// Delta dictionaries are joined again and again; this bounds the work, in bytes.
-const MAX_JOINED: u64 = 16 << 30;
 
 /// Where the messages lie.
 struct Layout {
@@ -57,7 +56,16 @@ pub(super) fn open(
         decoder = decoder.with_projection(wanted);
     }
     let rows = rows.unwrap_or(0..u64::MAX);
-    let mut reader = Reader { source, decoder, blocks: layout.batches, budget, joined: 0, at: 0, rows, ready: None };
+    let mut reader = Reader {
+        source,
+        decoder,
+        blocks: layout.batches,
+        budget,
+        dictionaries: HashMap::new(),
+        at: 0,
+        rows,
+        ready: None,
+    };
     for block in &layout.dictionaries {
         reader.read_dictionary(block)?;
     }
@@ -205,8 +213,8 @@ struct Reader {
     decoder: FileDecoder,
     blocks: Blocks,
     budget: Budget,
-    /// Bytes of dictionaries that were joined so far.
-    joined: u64,
+    /// Bytes of each dictionary so far.
+    dictionaries: HashMap<i64, u64>,
     /// The row at which the next batch begins.
     at: u64,
     rows: Range<u64>,
@@ -229,9 +237,15 @@ impl Reader {
 
     fn read_dictionary(&mut self, block: &Block) -> Result<()> {
         let bytes = self.message(block)?;
-        self.joined += bytes.len() as u64;
-        if self.joined > MAX_JOINED {
-            return Err(Error::too_large("The dictionaries of the Arrow file are too large."));
+        let message = message::parse(&bytes[..block.metaDataLength() as usize])?;
+        let dictionary = message.header_as_dictionary_batch().ok_or_else(|| bad("a dictionary is missing"))?;
+        let size = self.dictionaries.entry(dictionary.id()).or_default();
+        if dictionary.isDelta() {
+            // arrow joins the old and the new part in a new place, each time.
+            self.budget.spend(*size)?;
+            *size += bytes.len() as u64;
+        } else {
+            *size = bytes.len() as u64;
         }
         let decoder = &mut self.decoder;
         guarded(move || decoder.read_dictionary(block, &bytes))

@@ -90,7 +90,7 @@ fn damaged_bodies_are_refused_not_fatal() {
     };
     let mut refused = 0;
     for body in samples() {
-        for n in 0..700 {
+        for n in 0..400 {
             let mut damaged = body.clone();
             for _ in 0..1 + random(3) {
                 // The interesting places: metadata at the front, the footer at the back.
@@ -119,7 +119,7 @@ fn damaged_bodies_are_refused_not_fatal() {
             refused += usize::from(decode(&damaged, &schema).is_err());
         }
     }
-    assert!(refused > 1000, "only {refused} were refused");
+    assert!(refused > 500, "only {refused} were refused");
 }
 
 fn kind(body: &[u8], schema: &SchemaRef) -> ErrorKind {

@@ -50,9 +50,14 @@ impl Column {
             rows.push(file.open_if_exists()?.map_or(Ok(0), |file| format.rows(file))?);
         }
         let mut seen = Seen::default();
-        if Seen::is_needed(value_type(schema.field(0).data_type())) {
-            for file in &files {
-                for batch in read_file(format, file, &schema, None)? {
+        let value = value_type(schema.field(0).data_type());
+        for place in &files {
+            let Some(file) = place.open_if_exists()? else { continue };
+            let told = if value.is_integer() { format.has_nulls(file, schema.field(0).name())? } else { None };
+            if let Some(has_nulls) = told {
+                seen.has_nulls |= has_nulls;
+            } else if Seen::is_needed(value) {
+                for batch in read_file(format, place, &schema, None)? {
                     seen.add(batch?.column(0))?;
                 }
             }

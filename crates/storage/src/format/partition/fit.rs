@@ -32,6 +32,21 @@ enum Source {
     Null,
 }
 
+/// `to`, with the types of `from` where it has columns of the type null: a program that describes a
+/// table by an empty one (as Dask does) cannot tell what its text columns will hold.
+pub(crate) fn refined(from: &Schema, to: &SchemaRef) -> SchemaRef {
+    let open = |data_type: &DataType| *data_type == DataType::Null;
+    if !to.fields().iter().any(|field| open(field.data_type())) {
+        return to.clone();
+    }
+    let fields = to.fields().iter().map(|field| match from.field_with_name(field.name()) {
+        Ok(found) if open(field.data_type()) => Arc::new(found.clone().with_nullable(true)),
+        _ => field.clone(),
+    });
+    let fields: Vec<_> = fields.collect();
+    Arc::new(Schema::new_with_metadata(fields, to.metadata().clone()))
+}
+
 impl Fit {
     /// # Errors
     /// `Unprocessable` names the column that is missing, unknown, or of another type.
@@ -233,6 +248,16 @@ mod tests {
             let fitted = fit.apply(given.clone()).unwrap();
             assert_eq!(fitted.column(1).as_any().downcast_ref::<Int64Array>().unwrap().values(), &expected);
         }
+    }
+
+    #[test]
+    fn columns_of_unknown_type_take_what_comes() {
+        let given = batch(vec![("a", Arc::new(StringArray::from(vec!["x"])))]);
+        let to = Arc::new(Schema::new(vec![Field::new("a", DataType::Null, true)]));
+        let to = refined(&given.schema(), &to);
+        assert_eq!(to.field(0).data_type(), &DataType::Utf8);
+        let nulls = batch(vec![("a", Arc::new(arrow::array::NullArray::new(2)))]);
+        assert_eq!(Fit::new(&nulls.schema(), &to).unwrap().apply(nulls).unwrap().column(0).null_count(), 2);
     }
 
     #[test]

@@ -204,9 +204,12 @@ fn scalar_name(scalar: &ScalarType) -> Option<(Value, Value)> {
     let size = scalar.itemsize;
     let bits = size * 8;
     let with_length = |name: &str| (json!({"name": name, "configuration": {"length_bytes": size}}), json!(""));
-    let with_unit = |name: &str| {
-        let (unit, count) = scalar.time_unit().map_or(("generic", 1), |unit| (unit.unit, unit.count));
-        (json!({"name": name, "configuration": {"unit": unit, "scale_factor": count}}), json!(0))
+    // Without a unit a time has no zero, which the fill value has to be: then it is but a number.
+    let with_unit = |name: &str| match scalar.time_unit() {
+        Some(unit) => {
+            (json!({"name": name, "configuration": {"unit": unit.unit, "scale_factor": unit.count}}), json!(0))
+        }
+        None => (json!("int64"), json!(0)),
     };
     Some(match scalar.kind {
         Kind::Bool => (json!("bool"), json!(false)),
@@ -262,6 +265,7 @@ mod tests {
                 r#"{"kind":"M","itemsize":8,"dt_units":"[10ms]"}"#,
                 r#"{"name":"numpy.datetime64","configuration":{"unit":"ms","scale_factor":10}} 0 little"#,
             ),
+            (r#"{"kind":"M","itemsize":8}"#, r#""int64" 0 little"#),
             (
                 r#"{"kind":"U","itemsize":12}"#,
                 r#"{"name":"fixed_length_utf32","configuration":{"length_bytes":12}} "" little"#,

@@ -12,6 +12,8 @@ use super::copy::{Layout, c_strides};
 /// What a band should measure, and what it may, in bytes.
 const TARGET: u64 = 4 << 20;
 const LIMIT: u64 = 64 << 20;
+/// Most chunks that a band touches.
+const MAX_VISITS: u64 = 16 << 10;
 
 /// A region of an array and the grid below it. A 0-d array is planned as one of shape `(1,)`.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Plan {
     /// Most positions of the split axis in a band.
     max_rows: u64,
     target_rows: u64,
+    /// Most chunks along the split axis in a band.
+    max_runs: u64,
 }
 
 /// A contiguous stretch of the region.
@@ -67,15 +71,21 @@ impl Plan {
     fn within(region: &[Axis], chunk: &[u64], itemsize: usize, target: u64, limit: u64) -> Self {
         let (region, chunk) =
             if region.is_empty() { (vec![Axis::all(1)], vec![1]) } else { (region.to_vec(), chunk.to_vec()) };
-        // Bytes below one position of each axis.
+        // Bytes and chunks below one position of each axis.
         let mut below = vec![itemsize.max(1) as u64; region.len()];
+        let mut visits = vec![1; region.len()];
         for axis in (0..region.len() - 1).rev() {
-            below[axis] = below[axis + 1].saturating_mul(region[axis + 1].count.max(1));
+            let inner = &region[axis + 1];
+            let per_chunk = (chunk[axis + 1] / inner.step.unsigned_abs()).max(1);
+            below[axis] = below[axis + 1].saturating_mul(inner.count.max(1));
+            visits[axis] = u64::saturating_mul(visits[axis + 1], inner.count / per_chunk + 1);
         }
-        let split = below.iter().position(|bytes| *bytes <= limit).unwrap_or(region.len() - 1);
+        let fits = |axis: &usize| below[*axis] <= limit && visits[*axis] <= MAX_VISITS;
+        let split = (0..region.len()).find(fits).unwrap_or(region.len() - 1);
         let max_rows = (limit / below[split]).max(1);
         let target_rows = target.div_ceil(below[split]).max(1);
-        Self { region, chunk, itemsize, split, max_rows, target_rows }
+        let max_runs = (MAX_VISITS / visits[split]).max(1);
+        Self { region, chunk, itemsize, split, max_rows, target_rows, max_runs }
     }
 
     /// The first band in C order; an empty region has none.
@@ -178,13 +188,14 @@ impl Plan {
     /// How many positions of the split axis the band that begins at `from` has.
     fn rows(&self, from: u64) -> u64 {
         let left = self.region[self.split].count - from;
-        let mut rows = 0;
-        while rows < left && rows < self.target_rows {
+        let (mut rows, mut runs) = (0, 0);
+        while rows < left && rows < self.target_rows && runs < self.max_runs {
             let run = self.run(self.split, from + rows);
             if rows + run > self.max_rows {
                 break;
             }
             rows += run;
+            runs += 1;
         }
         // Not even one chunk's worth fits.
         if rows == 0 { left.min(self.max_rows) } else { rows }
@@ -242,6 +253,9 @@ mod tests {
         // A row of chunks is too large (800 MB): chunks are visited more than once, but memory is bounded.
         check(&[100, 1000, 1000], &[100, 100, 100], 8, 13, 1300);
         check(&[1 << 28], &[1 << 20], 1, 64, 256);
+        // Each item in a chunk of its own.
+        check(&[100_000], &[1], 1, 7, 100_000);
+        check(&[2, 50_000], &[1, 1], 1, 8, 100_000);
     }
 
     #[test]
