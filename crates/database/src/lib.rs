@@ -1,29 +1,40 @@
 //! The catalog: the only crate that knows SQL.
 //!
-//! One concrete [`Database`]; all that differs between SQL engines is in `dialect`. Writers go
-//! through one task that commits in groups; readers have a pool of their own.
+//! One concrete [`Database`]. Writers queue for one connection, readers have a pool of their own
+//! (docs/decisions/002-one-writer.md). Every metadata value is in an index
+//! (docs/decisions/003-values-in-an-index.md).
 
-mod node;
+mod connect;
+mod delete;
+mod leaf;
+mod nodes;
+mod revisions;
 mod search;
+mod sources;
 
-pub use node::{Change, Created, Deleted, NewNode, RevisionPage};
+pub use connect::{Info, Missing, SCHEMA_VERSION};
+pub use delete::Deleted;
+pub use nodes::{Change, Created, NewNode};
+pub use revisions::RevisionPage;
 pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Search, SearchPage, Sort, SortKey};
 
-use girih_model::Result;
+use std::sync::Arc;
 
+use sqlx::SqlitePool;
+
+/// Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Database {}
-
-/// What to do when there is no database yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    Create,
-    Refuse,
+pub struct Database {
+    /// One connection.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    paths: Arc<leaf::KeyPaths>,
 }
 
-impl Database {
-    /// Opens the database of a URI (`sqlite:///path`, or a plain path), which must have this version's schema.
-    pub async fn open(_uri: &str, _missing: Missing) -> Result<Self> {
-        Ok(Self {})
-    }
+/// Microseconds since 1970-01-01 UTC.
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_micros()
 }
+
+#[cfg(test)]
+mod tests;

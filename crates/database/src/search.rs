@@ -1,10 +1,34 @@
 //! Searching: filters to SQL, sort orders to keyset cursors.
+//!
+//! [`condition`] resolves a filter to conditions that an index answers; [`driver`] chooses which of them leads the
+//! query; [`order`] turns a sort order into comparable terms and cursors; [`distinct`] counts values.
+
+mod condition;
+mod distinct;
+mod driver;
+mod order;
+mod sql;
+
+use std::time::{Duration, Instant};
 
 use girih_model::filter::KeyPath;
-use girih_model::{Family, Filter, Node, NodeId, Result, Spec};
-use serde_json::Value;
+use girih_model::{Error, Filter, Node, NodeId, Result, ResultExt};
+use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
 
-use crate::Database;
+use crate::nodes::{COLUMNS, SOURCE, node_of};
+use crate::{Database, nodes};
+use condition::Condition;
+use driver::Driver;
+use order::{Order, Stage};
+use sql::Sql;
+
+pub use distinct::{Bucket, Distinct, DistinctWants};
+
+/// A query that takes longer is stopped.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Instructions of SQLite's virtual machine between two looks at the clock.
+const STEPS_PER_LOOK: i32 = 50_000;
 
 /// Which nodes are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,37 +94,200 @@ pub enum Count {
     AtLeast(u64),
 }
 
-/// What `distinct` is asked to tell.
-#[derive(Debug, Clone, Default)]
-pub struct DistinctWants {
-    pub metadata: Vec<KeyPath>,
-    pub families: bool,
-    pub specs: bool,
-    pub counts: bool,
+/// The nodes that a search looks at.
+pub(crate) struct Room {
+    parent: Node,
+    scope: Scope,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Distinct {
-    /// In the order of the request.
-    pub metadata: Vec<Vec<Bucket<Value>>>,
-    pub families: Option<Vec<Bucket<Family>>>,
-    pub specs: Option<Vec<Bucket<Vec<Spec>>>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bucket<T> {
-    pub value: T,
-    pub count: Option<u64>,
-}
-
-#[allow(unused_variables)]
 impl Database {
     pub async fn search(&self, parent: NodeId, search: Search) -> Result<SearchPage> {
-        unimplemented!()
+        let mut db = self.reader().await?;
+        let room = Room { parent: nodes::by_id(&mut db, parent).await?, scope: search.scope };
+        let condition = condition::resolve(&search.filter, &mut db, &self.paths).await?;
+        let count = count(&mut db, &room, &condition, search.count_limit).await?;
+        if search.limit == 0 {
+            return Ok(SearchPage { nodes: Vec::new(), next: None, count });
+        }
+        let order = Order::new(&search.sort, &room, &mut db, &self.paths).await?;
+        let (nodes, next) = page(&mut db, &room, &condition, &order, &search).await?;
+        Ok(SearchPage { nodes, next, count })
     }
 
-    /// Values (in sort order; missing counts as null) among the children of `parent` that pass the filter.
-    pub async fn distinct(&self, parent: NodeId, filter: Filter, wants: DistinctWants) -> Result<Distinct> {
-        unimplemented!()
+    /// A reading connection whose queries end after a while.
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>> {
+        let mut db = self.readers.acquire().await.internal(|| "waiting for a connection".into())?;
+        let deadline = Instant::now() + TIME_LIMIT;
+        let mut handle = db.lock_handle().await.internal(|| "locking a connection".into())?;
+        handle.set_progress_handler(STEPS_PER_LOOK, move || Instant::now() < deadline);
+        drop(handle);
+        Ok(db)
     }
+}
+
+async fn page(
+    db: &mut SqliteConnection,
+    room: &Room,
+    condition: &Condition,
+    order: &Order,
+    search: &Search,
+) -> Result<(Vec<Node>, Option<Cursor>)> {
+    let driver = driver::choose(db, room, condition, order).await?;
+    let (after, mut offset) = match &search.page {
+        Page::First => (None, 0),
+        Page::Offset(offset) => (None, *offset),
+        Page::After(cursor) => (Some(order.read(cursor)?), 0),
+    };
+    // One more than the page tells whether there is another.
+    let wanted = search.limit + 1;
+    let mut found: Vec<(Node, Cursor)> = Vec::new();
+    for stage in order.stages(&driver).iter().copied() {
+        if after.as_ref().is_some_and(|after| after.is_past(stage)) {
+            continue;
+        }
+        let missing = wanted - found.len() as u64;
+        let sql = stage_sql(room, condition, order, &driver, stage, after.as_ref(), missing, offset);
+        let rows = sql.fetch_all(db).await.map_err(stopped)?;
+        if rows.is_empty() && offset > 0 {
+            // The page begins in a later stage: take away what this one holds.
+            offset -= stage_count(db, room, condition, order, &driver, stage).await?.min(offset);
+            continue;
+        }
+        offset = 0;
+        for row in &rows {
+            found.push((node_of(row)?, order.cursor(row, stage)?));
+        }
+        if found.len() as u64 >= wanted {
+            break;
+        }
+    }
+    let more = found.len() as u64 >= wanted;
+    found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
+    let next = found.last().filter(|_| more).map(|(_, cursor)| cursor.clone());
+    Ok((found.into_iter().map(|(node, _)| node).collect(), next))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one statement is made from all of it, in one place")]
+fn stage_sql(
+    room: &Room,
+    condition: &Condition,
+    order: &Order,
+    driver: &Driver,
+    stage: Stage,
+    after: Option<&order::Position>,
+    limit: u64,
+    offset: u64,
+) -> Sql {
+    let terms = order.terms(driver, stage);
+    let mut sql = Sql::new(format!("SELECT {COLUMNS}"));
+    for term in &terms {
+        sql.push(", ").add(&term.sql);
+    }
+    sql.push(" ").add(&driver.from(room, order, stage)).push(format!(" {SOURCE} WHERE "));
+    sql.add(&driver.within(room, order, stage));
+    sql.push(" AND ").add(&condition.sql(driver.answers()));
+    if let Some(only) = order.only(stage) {
+        sql.push(" AND ").add(&only);
+    }
+    if let Some(after) = after.filter(|after| after.is_in(stage)) {
+        sql.push(" AND ").add(&after.beyond(&terms));
+    }
+    sql.push(" ORDER BY ");
+    for (n, term) in terms.iter().enumerate() {
+        sql.push(if n > 0 { ", " } else { "" }).add(&term.sql).push(if term.descending { " DESC" } else { "" });
+    }
+    sql.push(" LIMIT ").bind(limit).push(" OFFSET ").bind(offset);
+    sql
+}
+
+async fn stage_count(
+    db: &mut SqliteConnection,
+    room: &Room,
+    condition: &Condition,
+    order: &Order,
+    driver: &Driver,
+    stage: Stage,
+) -> Result<u64> {
+    let mut sql = Sql::new("SELECT count(*) ");
+    sql.add(&driver.from(room, order, stage)).push(" WHERE ").add(&driver.within(room, order, stage));
+    sql.push(" AND ").add(&condition.sql(driver.answers()));
+    if let Some(only) = order.only(stage) {
+        sql.push(" AND ").add(&only);
+    }
+    sql.fetch_count(db).await.map_err(stopped)
+}
+
+/// How many nodes pass, exactly up to `limit`.
+pub(crate) async fn count(
+    db: &mut SqliteConnection,
+    room: &Room,
+    condition: &Condition,
+    limit: Option<u64>,
+) -> Result<Count> {
+    if condition.is_always() && room.scope == Scope::Children {
+        return Ok(Count::Exactly(room.parent.children));
+    }
+    let bound = limit.map(|limit| limit.saturating_add(1));
+    let counted = match condition.sole_leaves(room) {
+        // The index alone knows.
+        Some(leaves) => sql::bounded_count(&leaves, bound),
+        None => {
+            let order = Order::created();
+            let driver = driver::choose(db, room, condition, &order).await?;
+            let mut sql = Sql::new("SELECT 1 ");
+            sql.add(&driver.from(room, &order, Stage::All)).push(" WHERE ");
+            sql.add(&driver.within(room, &order, Stage::All)).push(" AND ").add(&condition.sql(driver.answers()));
+            sql::bounded_count(&sql, bound)
+        }
+    };
+    let counted = counted.fetch_count(db).await.map_err(stopped)?;
+    Ok(match limit {
+        Some(limit) if counted > limit => Count::AtLeast(counted),
+        _ => Count::Exactly(counted),
+    })
+}
+
+/// A query that ran too long says so.
+fn stopped(e: sqlx::Error) -> Error {
+    let interrupted = e.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "9");
+    if interrupted {
+        return Error::busy("The query took too long. Narrow it down, or sort by one key only.").with_source(e);
+    }
+    Error::internal("Internal server error").context("searching").with_source(e)
+}
+
+impl Room {
+    /// Conditions that hold exactly for the nodes of this room.
+    fn sql(&self) -> Sql {
+        match self.scope {
+            Scope::Children => {
+                let mut sql = Sql::new("n.parent = ");
+                sql.bind(self.parent.id.0);
+                sql
+            }
+            Scope::Descendants { max_depth } => {
+                let depth = self.parent.path.depth() as u64 + u64::from(max_depth);
+                let mut sql = Sql::new("n.id <> 0 AND n.depth <= ");
+                sql.bind(depth);
+                if !self.parent.path.is_root() {
+                    let path = self.parent.path.as_str();
+                    // '0' follows '/' in the order of bytes.
+                    sql.push(" AND n.path > ").text(format!("{path}/")).push(" AND n.path < ").text(format!("{path}0"));
+                }
+                sql
+            }
+        }
+    }
+}
+
+/// How SQLite would go about the first page.
+#[cfg(test)]
+pub(crate) async fn plan(database: &Database, parent: NodeId, search: &Search) -> String {
+    let mut db = database.reader().await.unwrap();
+    let room = Room { parent: nodes::by_id(&mut db, parent).await.unwrap(), scope: search.scope };
+    let condition = condition::resolve(&search.filter, &mut db, &database.paths).await.unwrap();
+    let order = Order::new(&search.sort, &room, &mut db, &database.paths).await.unwrap();
+    let driver = driver::choose(&mut db, &room, &condition, &order).await.unwrap();
+    let stage = order.stages(&driver)[0];
+    stage_sql(&room, &condition, &order, &driver, stage, None, 100, 0).plan(&mut db).await
 }

@@ -1,0 +1,277 @@
+//! A node's metadata as rows of the index.
+//!
+//! One row for each value, at each place where it stands: `(parent, path, kind, value, node)`.
+//! Kinds are in sort order; numbers and booleans are stored as numbers, texts as they are, lists and
+//! objects as a hash of their canonical text, `null` as 0. The elements of a list stand
+//! at a path of their own, marked as elements. Family and specs are rows as well, at reserved paths.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
+
+use girih_model::filter::KeyPath;
+use girih_model::filter::value::{canonical, integer};
+use girih_model::{Error, Family, Json, Result, ResultExt, Spec};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+/// Reserved paths; the names cannot be those of key paths, which never hold a NUL.
+pub(crate) const FAMILY: i64 = 1;
+pub(crate) const SPEC: i64 = 2;
+/// All specs of a node as one text, for `distinct`.
+pub(crate) const SPECS: i64 = 3;
+const RESERVED: [(i64, &str); 3] = [(FAMILY, "\0family"), (SPEC, "\0spec"), (SPECS, "\0specs")];
+
+/// Rows inserted by one statement.
+const BATCH: usize = 100;
+/// Deepest metadata, in levels.
+const MAX_DEPTH: usize = 64;
+
+/// Kinds of values, in sort order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Number = 1,
+    Text = 2,
+    Bool = 3,
+    Composite = 4,
+    Null = 5,
+}
+
+/// A value as SQLite keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stored {
+    Integer(i64),
+    Real(f64),
+    Text(String),
+}
+
+/// Kind and stored form of a JSON value.
+pub(crate) fn stored(value: &Value) -> (Kind, Stored) {
+    match value {
+        Value::Null => (Kind::Null, Stored::Integer(0)),
+        Value::Bool(b) => (Kind::Bool, Stored::Integer((*b).into())),
+        Value::Number(number) => match integer(number) {
+            Some(n) => (Kind::Number, Stored::Integer(n)),
+            None => (Kind::Number, Stored::Real(number.as_f64().unwrap_or_default())),
+        },
+        Value::String(text) => (Kind::Text, Stored::Text(text.clone())),
+        Value::Array(_) | Value::Object(_) => {
+            let digest = Sha256::digest(canonical(value).as_bytes());
+            let hash = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            (Kind::Composite, Stored::Text(hash))
+        }
+    }
+}
+
+pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: &Stored) {
+    match value {
+        Stored::Integer(n) => query.push_bind(*n),
+        Stored::Real(x) => query.push_bind(*x),
+        Stored::Text(text) => query.push_bind(text.clone()),
+    };
+}
+
+/// A place in the metadata, with the mark for elements of a list.
+type Place = (String, bool);
+
+/// All rows of a node, without parent and node.
+pub(crate) struct Leaves {
+    rows: Vec<(Place, Kind, Stored)>,
+    reserved: Vec<(i64, String)>,
+    /// The texts, for the words index; a private-use word between them keeps phrases apart.
+    pub text: String,
+}
+
+impl Leaves {
+    /// # Errors
+    /// `Unprocessable` when the metadata is nested too deeply.
+    pub fn of(metadata: &Json, specs: &[Spec], family: Family) -> Result<Self> {
+        let value: Value = serde_json::from_str(metadata.text())
+            .or_error(|e| Error::unprocessable(format!("The metadata cannot be read: {e}")))?;
+        let mut leaves = Self { rows: Vec::new(), reserved: vec![(FAMILY, family.name().into())], text: String::new() };
+        for spec in specs {
+            leaves.reserved.push((SPEC, spec.name.clone()));
+        }
+        leaves.reserved.push((SPECS, specs_text(specs)));
+        if let Value::Object(fields) = &value {
+            for (key, value) in fields {
+                leaves.collect(&mut vec![key.clone()], value)?;
+            }
+        }
+        Ok(leaves)
+    }
+
+    fn collect(&mut self, steps: &mut Vec<String>, value: &Value) -> Result<()> {
+        if steps.len() > MAX_DEPTH {
+            return Err(Error::unprocessable(format!("Metadata can be nested at most {MAX_DEPTH} levels deep.")));
+        }
+        let path = KeyPath(steps.clone()).to_string();
+        let (kind, form) = stored(value);
+        self.rows.push(((path.clone(), false), kind, form));
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    steps.push(key.clone());
+                    self.collect(steps, value)?;
+                    steps.pop();
+                }
+            }
+            Value::Array(items) => {
+                let mut seen = HashSet::new();
+                for item in items {
+                    let (kind, form) = stored(item);
+                    if seen.insert((kind, canonical(item))) {
+                        self.rows.push(((path.clone(), true), kind, form));
+                    }
+                    self.texts(item, steps.len())?;
+                }
+            }
+            Value::String(text) => self.words(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Texts inside lists count as words, but have no path.
+    fn texts(&mut self, value: &Value, depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(Error::unprocessable(format!("Metadata can be nested at most {MAX_DEPTH} levels deep.")));
+        }
+        match value {
+            Value::String(text) => self.words(text),
+            Value::Array(items) => items.iter().try_for_each(|item| self.texts(item, depth + 1))?,
+            Value::Object(fields) => fields.values().try_for_each(|value| self.texts(value, depth + 1))?,
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        Ok(())
+    }
+
+    fn words(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push_str(" \u{e000} ");
+    }
+
+    pub async fn insert(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
+        let rows = self.resolve(db, paths).await?;
+        for batch in rows.chunks(BATCH) {
+            let mut query = QueryBuilder::new("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) ");
+            query.push("VALUES ");
+            for (n, (path, kind, value)) in batch.iter().enumerate() {
+                query.push(if n > 0 { ", (" } else { "(" }).push_bind(parent).push(", ").push_bind(*path);
+                query.push(", ").push_bind(*kind as i64).push(", ");
+                push(&mut query, value);
+                query.push(", ").push_bind(node).push(")");
+            }
+            query.build().execute(&mut *db).await.internal(|| "indexing metadata".into())?;
+        }
+        if !self.text.is_empty() {
+            sqlx::query("INSERT INTO words (rowid, text) VALUES (?, ?)")
+                .bind(node)
+                .bind(&self.text)
+                .execute(db)
+                .await
+                .internal(|| "indexing words".into())?;
+        }
+        Ok(())
+    }
+
+    pub async fn remove(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
+        for (path, kind, value) in self.resolve(db, paths).await? {
+            let mut query = QueryBuilder::new("DELETE FROM leaf WHERE parent = ");
+            query.push_bind(parent).push(" AND path = ").push_bind(path).push(" AND kind = ").push_bind(kind as i64);
+            query.push(" AND value = ");
+            push(&mut query, &value);
+            query.push(" AND node = ").push_bind(node);
+            query.build().execute(&mut *db).await.internal(|| "removing metadata from the index".into())?;
+        }
+        sqlx::query("DELETE FROM words WHERE rowid = ?")
+            .bind(node)
+            .execute(db)
+            .await
+            .internal(|| "removing words from the index".into())?;
+        Ok(())
+    }
+
+    /// Places to numbers; new ones are recorded.
+    async fn resolve(&self, db: &mut SqliteConnection, paths: &KeyPaths) -> Result<Vec<(i64, Kind, Stored)>> {
+        let reserved = self.reserved.iter().map(|(path, text)| (*path, Kind::Text, Stored::Text(text.clone())));
+        let mut all: Vec<_> = reserved.collect();
+        for (place, kind, value) in &self.rows {
+            let path = match paths.known(place) {
+                Some(path) => path,
+                None => record(db, place).await?,
+            };
+            all.push((path, *kind, value.clone()));
+        }
+        // In the order of the index, so that neighbours are written together.
+        all.sort_by_key(|(path, kind, _)| (*path, *kind));
+        Ok(all)
+    }
+}
+
+pub(crate) fn specs_text(specs: &[Spec]) -> String {
+    serde_json::to_string(specs).expect("specs always serialize")
+}
+
+/// The numbers of the reserved paths, in a new catalog; and the root's own rows do not exist: nobody searches for the root.
+pub(crate) async fn reserve(db: &mut SqliteConnection) -> Result<()> {
+    for (id, name) in RESERVED {
+        sqlx::query("INSERT INTO key_path (id, path, element) VALUES (?, ?, 0)")
+            .bind(id)
+            .bind(name)
+            .execute(&mut *db)
+            .await
+            .internal(|| "reserving key paths".into())?;
+    }
+    Ok(())
+}
+
+async fn record(db: &mut SqliteConnection, (path, element): &Place) -> Result<i64> {
+    sqlx::query("INSERT OR IGNORE INTO key_path (path, element) VALUES (?, ?)")
+        .bind(path)
+        .bind(element)
+        .execute(&mut *db)
+        .await
+        .internal(|| "recording a key path".into())?;
+    sqlx::query_scalar("SELECT id FROM key_path WHERE path = ? AND element = ?")
+        .bind(path)
+        .bind(element)
+        .fetch_one(db)
+        .await
+        .internal(|| "looking up a key path".into())
+}
+
+/// Numbers of the places that have been looked up. They never change and never go, so what was read
+/// from a committed state stays true.
+#[derive(Debug, Default)]
+pub(crate) struct KeyPaths(RwLock<HashMap<Place, i64>>);
+
+impl KeyPaths {
+    /// Most places that are remembered.
+    const REMEMBERED: usize = 100_000;
+
+    fn known(&self, place: &Place) -> Option<i64> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(place).copied()
+    }
+
+    /// The number of a place, if any node has a value there. Only for connections that see committed rows.
+    pub async fn find(&self, db: &mut SqliteConnection, path: &KeyPath, element: bool) -> Result<Option<i64>> {
+        let place = (path.to_string(), element);
+        if let Some(id) = self.known(&place) {
+            return Ok(Some(id));
+        }
+        let id: Option<i64> = sqlx::query_scalar("SELECT id FROM key_path WHERE path = ? AND element = ?")
+            .bind(&place.0)
+            .bind(element)
+            .fetch_optional(db)
+            .await
+            .internal(|| "looking up a key path".into())?;
+        if let Some(id) = id {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() < Self::REMEMBERED {
+                known.insert(place, id);
+            }
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,258 @@
+//! Nodes: finding, creating, changing.
+
+use girih_model::{DataSource, Error, Family, Json, Node, NodeId, NodePath, Result, ResultExt, Spec, Structure};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
+
+use crate::leaf::Leaves;
+use crate::{Database, now, sources};
+
+/// What [`node_of`] reads; `n` is the node, `d` its data source.
+pub(crate) const COLUMNS: &str = "n.id, n.path, n.family, n.metadata, n.specs, n.children, n.version, n.data_version, \
+                                  n.created, n.updated, d.family AS data_family, d.structure";
+pub(crate) const SOURCE: &str = "LEFT JOIN data_source d ON d.node = n.id";
+
+/// A node to be created.
+#[derive(Debug, Clone)]
+pub struct NewNode {
+    pub key: String,
+    pub family: Family,
+    pub metadata: Json,
+    pub specs: Vec<Spec>,
+    pub data_source: Option<DataSource>,
+}
+
+/// A node as it was recorded, with the ids of its data source and assets.
+#[derive(Debug, Clone)]
+pub struct Created {
+    pub node: Node,
+    pub data_source: Option<DataSource>,
+}
+
+/// New values for metadata and specs; `None` keeps what is there.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub metadata: Option<Json>,
+    pub specs: Option<Vec<Spec>>,
+    /// Keep the values from before as a revision.
+    pub keep_revision: bool,
+}
+
+impl Database {
+    /// The deepest existing node on the way to `path` (the root always exists): when its path is
+    /// shorter, the rest may name a part of its data (a column, a group in a file).
+    pub async fn deepest(&self, path: &NodePath) -> Result<Node> {
+        let text = path.as_str();
+        let mut prefixes = vec![""];
+        prefixes.extend(text.match_indices('/').map(|(at, _)| &text[..at]));
+        if !text.is_empty() {
+            prefixes.push(text);
+        }
+        // One statement for each depth, so that they stay prepared.
+        let marks = vec!["?"; prefixes.len()].join(", ");
+        let sql =
+            format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.path IN ({marks}) ORDER BY n.depth DESC LIMIT 1");
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for prefix in prefixes {
+            query = query.bind(prefix);
+        }
+        let row = query.fetch_one(&self.readers).await.internal(|| format!("looking up {path}"))?;
+        node_of(&row)
+    }
+
+    /// Adds a node. `Conflict` when the key is taken; `NotFound` when the parent is gone.
+    pub async fn create(&self, parent: NodeId, new: NewNode) -> Result<Created> {
+        let leaves = Leaves::of(&new.metadata, &new.specs, new.family)?;
+        let mut tx = self.write().await?;
+        let created = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
+        commit(tx).await?;
+        Ok(created)
+    }
+
+    /// Changes metadata and specs if the node still has this `version` (`Conflict` otherwise);
+    /// returns the node and the number of the revision that was kept.
+    pub async fn update(&self, id: NodeId, version: i64, change: Change) -> Result<(Node, Option<i64>)> {
+        let mut tx = self.write().await?;
+        let before = by_id(&mut tx, id).await?;
+        if before.version != version {
+            return Err(Error::conflict("The node was changed by someone else at the same time. Try again."));
+        }
+        let metadata = change.metadata.unwrap_or_else(|| before.metadata.clone());
+        let specs = change.specs.unwrap_or_else(|| before.specs.clone());
+        let revision = match change.keep_revision {
+            true => Some(crate::revisions::keep(&mut tx, &before).await?),
+            false => None,
+        };
+        // Nobody searches for the root, so it is not in the index.
+        if let Some(parent) = parent_of(&mut tx, id).await? {
+            let old = Leaves::of(&before.metadata, &before.specs, before.family)?;
+            let new = Leaves::of(&metadata, &specs, before.family)?;
+            old.remove(&mut tx, parent, id.0, &self.paths).await?;
+            new.insert(&mut tx, parent, id.0, &self.paths).await?;
+        }
+        sqlx::query("UPDATE node SET metadata = ?, specs = ?, version = version + 1, updated = ? WHERE id = ?")
+            .bind(metadata.text())
+            .bind(crate::leaf::specs_text(&specs))
+            .bind(now())
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await
+            .internal(|| "changing a node".into())?;
+        let after = by_id(&mut tx, id).await?;
+        commit(tx).await?;
+        Ok((after, revision))
+    }
+
+    /// The commit point of a write: counts a new version of the node's data and, when the structure
+    /// has become another, replaces it if it is still `before` (`Conflict` otherwise).
+    pub async fn record_write(&self, id: NodeId, before: &Structure, after: &Structure) -> Result<()> {
+        let mut tx = self.write().await?;
+        let grown = i64::from(before != after);
+        if before != after {
+            let replaced = sqlx::query("UPDATE data_source SET structure = ? WHERE node = ? AND structure = ?")
+                .bind(after.to_stored())
+                .bind(id.0)
+                .bind(before.to_stored())
+                .execute(&mut *tx)
+                .await
+                .internal(|| "recording a structure".into())?;
+            if replaced.rows_affected() == 0 {
+                return Err(Error::conflict("The data was resized by someone else at the same time. Try again."));
+            }
+        }
+        let counted = sqlx::query(
+            "UPDATE node SET data_version = data_version + 1, version = version + ?, updated = ? WHERE id = ?",
+        )
+        .bind(grown)
+        .bind(now())
+        .bind(id.0)
+        .execute(&mut *tx)
+        .await
+        .internal(|| "counting a write".into())?;
+        if counted.rows_affected() == 0 {
+            return Err(Error::not_found("The node was deleted while its data was being written."));
+        }
+        commit(tx).await
+    }
+
+    /// A transaction of the one writer; rolled back unless it is committed.
+    pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|e| write_fault(e, "beginning to write"))
+    }
+}
+
+pub(crate) async fn commit(tx: Transaction<'_, Sqlite>) -> Result<()> {
+    tx.commit().await.map_err(|e| write_fault(e, "committing"))
+}
+
+/// A full or read-only disk is no riddle to the caller.
+fn write_fault(e: sqlx::Error, what: &str) -> Error {
+    let code = e.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i64>().ok());
+    let error = match code.map(|code| code & 0xff) {
+        Some(13) => Error::new(girih_model::ErrorKind::StorageFull, "The disk that holds the catalog is full."),
+        Some(8) => Error::internal("The catalog is on a read-only disk, or its file may not be written."),
+        Some(5 | 6) => Error::busy("The catalog is busy. Try again."),
+        _ => Error::internal("Internal server error"),
+    };
+    error.context(what).with_source(e)
+}
+
+async fn insert(
+    tx: &mut SqliteConnection,
+    parent: NodeId,
+    new: NewNode,
+    leaves: &Leaves,
+    paths: &crate::leaf::KeyPaths,
+) -> Result<Created> {
+    let above: Option<String> = sqlx::query_scalar("SELECT path FROM node WHERE id = ?")
+        .bind(parent.0)
+        .fetch_optional(&mut *tx)
+        .await
+        .internal(|| "looking up the parent".into())?;
+    let above = above.ok_or_else(|| Error::not_found("The container was deleted at the same time."))?;
+    let path = NodePath::parse(&above)?.child(&new.key)?;
+    let now = now();
+    let inserted = sqlx::query(
+        "INSERT INTO node (parent, key, path, depth, family, metadata, specs, created, updated) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(parent.0)
+    .bind(&new.key)
+    .bind(path.as_str())
+    .bind(path.depth() as i64)
+    .bind(new.family.name())
+    .bind(new.metadata.text())
+    .bind(crate::leaf::specs_text(&new.specs))
+    .bind(now)
+    .bind(now)
+    .execute(&mut *tx)
+    .await
+    .map_err(|e| write_fault(e, "adding a node"))?;
+    if inserted.rows_affected() == 0 {
+        return Err(Error::conflict(format!("There is already an entry at {path}.")));
+    }
+    let id = inserted.last_insert_rowid();
+    sqlx::query("UPDATE node SET children = children + 1 WHERE id = ?")
+        .bind(parent.0)
+        .execute(&mut *tx)
+        .await
+        .internal(|| "counting children".into())?;
+    leaves.insert(tx, parent.0, id, paths).await?;
+    let data_source = match new.data_source {
+        Some(source) => Some(sources::insert(tx, id, source).await?),
+        None => None,
+    };
+    let node = Node {
+        id: NodeId(id),
+        path,
+        family: new.family,
+        metadata: new.metadata,
+        specs: new.specs,
+        structure: data_source.as_ref().map(|source| source.structure.clone()),
+        children: 0,
+        version: 1,
+        data_version: 0,
+        created: now,
+        updated: now,
+    };
+    Ok(Created { node, data_source })
+}
+
+pub(crate) async fn by_id(db: &mut SqliteConnection, id: NodeId) -> Result<Node> {
+    let sql = format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.id = ?");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(db).await;
+    let row = row.internal(|| format!("reading node {}", id.0))?;
+    node_of(&row.ok_or_else(gone)?)
+}
+
+/// `None` for the root.
+pub(crate) async fn parent_of(db: &mut SqliteConnection, id: NodeId) -> Result<Option<i64>> {
+    let parent = sqlx::query_scalar("SELECT parent FROM node WHERE id = ?").bind(id.0).fetch_optional(db).await;
+    parent.internal(|| "looking up a parent".into())?.ok_or_else(gone)
+}
+
+pub(crate) fn gone() -> Error {
+    Error::not_found("The node was deleted at the same time.")
+}
+
+pub(crate) fn node_of(row: &SqliteRow) -> Result<Node> {
+    let text = |column: &str| row.get::<&str, _>(column);
+    let damaged = |what: &str| format!("reading the {what} of node {}", row.get::<i64, _>("id"));
+    let structure = match (row.get::<Option<&str>, _>("data_family"), row.get::<Option<&str>, _>("structure")) {
+        (Some(family), Some(structure)) => Some(Structure::from_stored(family.parse()?, structure)?),
+        _ => None,
+    };
+    Ok(Node {
+        id: NodeId(row.get("id")),
+        path: NodePath::parse(text("path"))?,
+        family: text("family").parse()?,
+        metadata: Json::parse(text("metadata"))?,
+        specs: serde_json::from_str(text("specs")).internal(|| damaged("specs"))?,
+        structure,
+        children: row.get::<i64, _>("children") as u64,
+        version: row.get("version"),
+        data_version: row.get("data_version"),
+        created: row.get("created"),
+        updated: row.get("updated"),
+    })
+}

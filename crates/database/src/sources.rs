@@ -1,0 +1,227 @@
+//! Data sources and their assets.
+
+use girih_model::{Asset, DataSource, Error, Management, NodeId, Result, ResultExt, Structure};
+use serde_json::{Map, Value};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, SqliteConnection};
+
+use crate::{Database, nodes};
+
+/// Nodes asked about by one statement.
+const BATCH: usize = 300;
+
+impl Database {
+    /// Data sources of a node (none or one), with all their assets.
+    pub async fn data_sources(&self, id: NodeId) -> Result<Vec<DataSource>> {
+        Ok(self.data_sources_of(&[id]).await?.pop().unwrap_or_default())
+    }
+
+    /// Data sources of several nodes at once, for listings; in the order of `ids`.
+    pub async fn data_sources_of(&self, ids: &[NodeId]) -> Result<Vec<Vec<DataSource>>> {
+        let mut found = vec![Vec::new(); ids.len()];
+        for (batch, ids) in ids.chunks(BATCH).enumerate() {
+            let mut query = QueryBuilder::new(
+                "SELECT d.*, a.id AS asset_id, a.data_uri, a.is_directory, a.size, x.parameter, x.num FROM data_source d \
+                 LEFT JOIN data_source_asset x ON x.data_source = d.id LEFT JOIN asset a ON a.id = x.asset \
+                 WHERE d.node IN (",
+            );
+            let mut list = query.separated(", ");
+            for id in ids {
+                list.push_bind(id.0);
+            }
+            query.push(") ORDER BY d.id, x.position");
+            let rows = query.build().fetch_all(&self.readers).await.internal(|| "reading data sources".into())?;
+            for row in &rows {
+                let node: i64 = row.get("node");
+                let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
+                let sources: &mut Vec<DataSource> = &mut found[batch * BATCH + place];
+                if sources.last().and_then(|source| source.id) != Some(row.get("id")) {
+                    sources.push(source_of(row)?);
+                }
+                if let (Some(source), Some(_)) = (sources.last_mut(), row.get::<Option<i64>, _>("asset_id")) {
+                    source.assets.push(asset_of(row));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Replaces structure, mimetype, parameters, properties and management of the data source
+    /// `source.id`, which must belong to the node; adds new assets. `NotFound` when it does not.
+    pub async fn put_data_source(&self, id: NodeId, source: DataSource) -> Result<()> {
+        let mut tx = self.write().await?;
+        let number = source.id.unwrap_or_default();
+        let replaced = sqlx::query(
+            "UPDATE data_source SET structure = ?, mimetype = ?, parameters = ?, properties = ?, management = ? \
+             WHERE id = ? AND node = ?",
+        )
+        .bind(source.structure.to_stored())
+        .bind(&source.mimetype)
+        .bind(text(&source.parameters))
+        .bind(text(&source.properties))
+        .bind(source.management.name())
+        .bind(number)
+        .bind(id.0)
+        .execute(&mut *tx)
+        .await
+        .internal(|| "replacing a data source".into())?;
+        if replaced.rows_affected() == 0 {
+            return Err(Error::not_found(format!("No data_source {number} on this node.")));
+        }
+        let known: Vec<String> = sqlx::query_scalar(
+            "SELECT a.data_uri FROM data_source_asset x JOIN asset a ON a.id = x.asset WHERE x.data_source = ?",
+        )
+        .bind(number)
+        .fetch_all(&mut *tx)
+        .await
+        .internal(|| "reading assets".into())?;
+        for mut asset in source.assets {
+            if !known.contains(&asset.data_uri) {
+                add_asset(&mut tx, number, &mut asset).await?;
+            }
+        }
+        sqlx::query("UPDATE node SET version = version + 1, data_version = data_version + 1, updated = ? WHERE id = ?")
+            .bind(crate::now())
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await
+            .internal(|| "counting a change".into())?;
+        nodes::commit(tx).await
+    }
+
+    /// An asset of this node. `None` when the node has no such asset.
+    pub async fn asset(&self, id: NodeId, asset: i64) -> Result<Option<(DataSource, Asset)>> {
+        let sources = self.data_sources(id).await?;
+        let found = sources.into_iter().find_map(|source| {
+            let asset = source.assets.iter().find(|a| a.id == Some(asset))?.clone();
+            Some((source, asset))
+        });
+        Ok(found)
+    }
+
+    /// Takes an asset from the node's data source. `Conflict` for an internally managed one unless
+    /// `external_only` is false. True in the answer when nothing else refers to the asset any more.
+    pub async fn delete_asset(&self, id: NodeId, asset: i64, external_only: bool) -> Result<(Asset, bool)> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "SELECT d.id AS source, d.management, a.id AS asset_id, a.data_uri, a.is_directory, a.size, x.parameter, x.num \
+             FROM data_source d JOIN data_source_asset x ON x.data_source = d.id JOIN asset a ON a.id = x.asset \
+             WHERE d.node = ? AND a.id = ?",
+        )
+        .bind(id.0)
+        .bind(asset)
+        .fetch_optional(&mut *tx)
+        .await
+        .internal(|| "reading an asset".into())?;
+        let missing = || Error::not_found(format!("This node exists but it does not have an Asset with id {asset}"));
+        let row = row.ok_or_else(missing)?;
+        if external_only && management(row.get("management"))? != Management::External {
+            return Err(Error::conflict(
+                "This asset is internally managed. Deleting it would also delete the underlying data. If you want to delete it, pass external_only=False.",
+            ));
+        }
+        let found = asset_of(&row);
+        sqlx::query("DELETE FROM data_source_asset WHERE data_source = ? AND asset = ?")
+            .bind(row.get::<i64, _>("source"))
+            .bind(asset)
+            .execute(&mut *tx)
+            .await
+            .internal(|| "taking an asset from a data source".into())?;
+        let deleted = sqlx::query(
+            "DELETE FROM asset WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM data_source_asset WHERE asset = ?1)",
+        )
+        .bind(asset)
+        .execute(&mut *tx)
+        .await
+        .internal(|| "deleting an asset".into())?;
+        nodes::commit(tx).await?;
+        Ok((found, deleted.rows_affected() > 0))
+    }
+}
+
+pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: DataSource) -> Result<DataSource> {
+    let inserted = sqlx::query(
+        "INSERT INTO data_source (node, family, structure, mimetype, parameters, properties, management) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(node)
+    .bind(source.family().name())
+    .bind(source.structure.to_stored())
+    .bind(&source.mimetype)
+    .bind(text(&source.parameters))
+    .bind(text(&source.properties))
+    .bind(source.management.name())
+    .execute(&mut *db)
+    .await
+    .internal(|| "adding a data source".into())?;
+    let id = inserted.last_insert_rowid();
+    source.id = Some(id);
+    for asset in &mut source.assets {
+        add_asset(db, id, asset).await?;
+    }
+    Ok(source)
+}
+
+/// Adds an asset at the end; one with the same URI is shared.
+async fn add_asset(db: &mut SqliteConnection, source: i64, asset: &mut Asset) -> Result<()> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO asset (data_uri, is_directory, size) VALUES (?, ?, ?) \
+         ON CONFLICT (data_uri) DO UPDATE SET size = coalesce(excluded.size, size) RETURNING id",
+    )
+    .bind(&asset.data_uri)
+    .bind(asset.is_directory)
+    .bind(asset.size.map(|size| size as i64))
+    .fetch_one(&mut *db)
+    .await
+    .internal(|| "adding an asset".into())?;
+    asset.id = Some(id);
+    sqlx::query(
+        "INSERT INTO data_source_asset (data_source, position, asset, parameter, num) \
+         SELECT ?1, coalesce(max(position), -1) + 1, ?2, ?3, ?4 FROM data_source_asset WHERE data_source = ?1",
+    )
+    .bind(source)
+    .bind(id)
+    .bind(&asset.parameter)
+    .bind(asset.num.map(|num| num as i64))
+    .execute(db)
+    .await
+    .internal(|| "adding an asset to a data source".into())?;
+    Ok(())
+}
+
+fn text(map: &Map<String, Value>) -> String {
+    serde_json::to_string(map).expect("a map of JSON values always serializes")
+}
+
+fn source_of(row: &SqliteRow) -> Result<DataSource> {
+    let map = |column: &str| -> Result<Map<String, Value>> {
+        serde_json::from_str(row.get(column)).internal(|| format!("reading the {column} of a data source"))
+    };
+    Ok(DataSource {
+        id: Some(row.get("id")),
+        structure: Structure::from_stored(row.get::<&str, _>("family").parse()?, row.get("structure"))?,
+        mimetype: row.get("mimetype"),
+        parameters: map("parameters")?,
+        properties: map("properties")?,
+        management: management(row.get("management"))?,
+        assets: Vec::new(),
+    })
+}
+
+pub(crate) fn management(name: &str) -> Result<Management> {
+    let all = [Management::External, Management::Immutable, Management::Locked, Management::Writable];
+    all.into_iter()
+        .find(|m| m.name() == name)
+        .ok_or_else(|| Error::internal("Internal server error").context(format!("unknown management {name:?}")))
+}
+
+pub(crate) fn asset_of(row: &SqliteRow) -> Asset {
+    Asset {
+        data_uri: row.get("data_uri"),
+        is_directory: row.get("is_directory"),
+        size: row.get::<Option<i64>, _>("size").map(|size| size as u64),
+        parameter: row.get("parameter"),
+        num: row.get::<Option<i64>, _>("num").map(|num| num as u64),
+        id: row.get("asset_id"),
+    }
+}
