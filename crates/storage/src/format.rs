@@ -19,6 +19,7 @@ pub mod csv;
 pub mod json;
 pub mod json_seq;
 pub mod octet_stream;
+pub mod png;
 
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
