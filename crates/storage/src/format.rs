@@ -20,6 +20,7 @@ pub mod json;
 pub mod json_seq;
 pub mod octet_stream;
 pub mod png;
+pub mod tiff;
 
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
