@@ -16,6 +16,7 @@ use crate::place::{Location, Places};
 
 mod conversion;
 pub mod csv;
+pub mod html;
 pub mod json;
 pub mod json_seq;
 pub mod octet_stream;
@@ -134,7 +135,17 @@ impl Default for EncodeOptions {
 }
 
 /// Every format. The first one that encodes a family is that family's default.
-pub static FORMATS: &[&dyn Format] = &[&octet_stream::OctetStream, &json::Json, &json_seq::JsonSeq];
+pub static FORMATS: &[&dyn Format] = &[
+    &octet_stream::OctetStream,
+    &json::Json,
+    &json_seq::JsonSeq,
+    &csv::CSV,
+    &csv::CSV_UNREGISTERED,
+    &csv::PLAIN,
+    &png::Png,
+    &tiff::Tiff,
+    &html::Html,
+];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.
 pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
