@@ -29,8 +29,8 @@ pub(super) struct Run {
 
 impl Run {
     /// All items one after another.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 
     /// The bytes of each item.

@@ -1,17 +1,18 @@
 //! `image/tiff`: an array with its values untouched, as pages (TIFF 6.0; BigTIFF from 4 GiB on).
 
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::{Data, Family, Result};
 
-use super::conversion::{convert, runs};
+use super::conversion::{Run, convert, runs};
 use super::{EncodeOptions, Encoded, Format};
 
+mod directories;
 mod directory;
 mod layout;
-mod pages;
 
+use directories::Directories;
 use layout::Layout;
-use pages::Pages;
 
 /// Booleans, integers, floats up to 64 bits and complex numbers, in their own byte order, uncompressed.
 ///
@@ -19,7 +20,8 @@ use pages::Pages;
 ///   samples of RGB or RGBA.
 /// - The description of the first page is `{"shape": […]}`, from which tifffile restores the shape.
 /// - Booleans take one bit, where 1 is white.
-/// - The sizes of all pages are known beforehand, so the file streams.
+/// - The sizes of all pages are known beforehand, so the file streams: first every directory, then the samples of all
+///   pages, one after another, where a reader may map them into memory.
 pub struct Tiff;
 
 #[async_trait]
@@ -40,15 +42,44 @@ impl Format for Tiff {
         let Data::Array(array) = data else { return Err(self.cannot_encode(data.family())) };
         let layout = Layout::of(&array.dtype, &array.shape)?;
         let itemsize = array.dtype.itemsize();
-        let mut pages = Pages::new(layout);
-        let length = pages.total();
-        let body = convert(runs(array)?, move |run, out: &mut Vec<u8>| {
-            if let Some(run) = run {
-                pages.push(run.bytes(), out);
-            }
-            Ok(())
-        });
+        let directories = Directories::new(layout.clone());
+        let length = directories.total();
+        let samples = if layout.bits == 1 {
+            let mut packer = Packer::new(layout.width);
+            convert(runs(array)?, move |run, out: &mut Vec<u8>| {
+                run.iter().flat_map(|run| run.items()).for_each(|item| packer.push(item != [0], out));
+                Ok(())
+            })
+        } else {
+            runs(array)?.map_ok(Run::into_bytes).boxed()
+        };
+        let body = stream::iter(directories.map(|piece| Ok(piece.into()))).chain(samples).boxed();
         Ok(Encoded { media_type: self.media_type().into(), length: Some(length), body, itemsize })
+    }
+}
+
+/// Packs the booleans of each row into whole bytes, the first in the highest bit.
+struct Packer {
+    width: u32,
+    column: u32,
+    byte: u8,
+}
+
+impl Packer {
+    fn new(width: u32) -> Self {
+        Self { width, column: 0, byte: 0 }
+    }
+
+    fn push(&mut self, bit: bool, out: &mut Vec<u8>) {
+        self.byte |= u8::from(bit) << (7 - self.column % 8);
+        self.column += 1;
+        let ends_row = self.column == self.width;
+        if ends_row || self.column.is_multiple_of(8) {
+            out.push(std::mem::take(&mut self.byte));
+        }
+        if ends_row {
+            self.column = 0;
+        }
     }
 }
 
@@ -141,9 +172,14 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_is_refused() {
-        for (dtype, shape, bytes) in
-            [("S1", &[1, 1][..], 1), ("M8", &[1], 8), ("f16", &[1], 16), ("u1", &[1; 5], 1), ("u1", &[0, 2], 0)]
-        {
+        for (dtype, shape, bytes) in [
+            ("S1", &[1, 1][..], 1),
+            ("M8", &[1], 8),
+            ("f16", &[1], 16),
+            ("u1", &[1; 5], 1),
+            ("u1", &[0, 2], 0),
+            ("u1", &[1 << 11, 1 << 10, 1, 1], 1 << 21),
+        ] {
             let error = tiff(dtype, shape, vec![0; bytes]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotAcceptable, "{dtype} {shape:?}");
         }

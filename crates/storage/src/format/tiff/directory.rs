@@ -13,9 +13,9 @@ pub(super) enum Variant {
 }
 
 impl Variant {
-    /// The classic variant if the file may be `bytes` long in it.
-    pub(super) fn for_length(bytes: u64) -> Self {
-        if bytes <= CLASSIC_BYTES { Self::Classic } else { Self::Big }
+    /// Whether all offsets of a file of this length fit.
+    pub(super) fn holds(self, bytes: u64) -> bool {
+        self.is_big() || bytes <= CLASSIC_BYTES
     }
 
     fn is_big(self) -> bool {
@@ -54,7 +54,7 @@ impl Ints<'_> {
     }
 }
 
-/// The file's header; the first directory follows it.
+/// Appends the file's header; the first directory follows it.
 pub(super) fn push_header(layout: &Layout, variant: Variant, out: &mut Vec<u8>) {
     out.extend(if layout.big_endian { b"MM" } else { b"II" });
     let mut ints = Ints { out, big_endian: layout.big_endian };
@@ -72,13 +72,20 @@ pub(super) fn push_header(layout: &Layout, variant: Variant, out: &mut Vec<u8>) 
     }
 }
 
-/// Appends the directory that begins at `start`; the page's samples follow it, and `next` is where the next directory
-/// begins, or zero. Its length does not depend on `start` and `next`.
-pub(super) fn push_directory(layout: &Layout, variant: Variant, first: bool, start: u64, next: u64, out: &mut Vec<u8>) {
-    let length = directory_bytes(layout, variant, first);
-    let tags = tags(layout, first, start + length);
+/// Where a directory and what it points at lie in the file.
+pub(super) struct Offsets {
+    pub(super) directory: u64,
+    /// The directory of the next page, or zero.
+    pub(super) next: u64,
+    /// The samples of the page, in one strip.
+    pub(super) strip: u64,
+}
+
+/// Appends the directory of a page. Its length does not depend on the offsets.
+pub(super) fn push_directory(layout: &Layout, variant: Variant, first: bool, at: &Offsets, out: &mut Vec<u8>) {
+    let tags = tags(layout, first, at.strip);
     let (count_bytes, offset_bytes) = if variant.is_big() { (8, 8) } else { (2, 4) };
-    let mut extra_at = start + count_bytes + (4 + 2 * offset_bytes) * tags.len() as u64 + offset_bytes;
+    let mut extra_at = at.directory + count_bytes + (4 + 2 * offset_bytes) * tags.len() as u64 + offset_bytes;
     let mut extra = Vec::new();
     let offset_bytes = offset_bytes as usize;
     let mut ints = Ints { out, big_endian: layout.big_endian };
@@ -99,7 +106,7 @@ pub(super) fn push_directory(layout: &Layout, variant: Variant, first: bool, sta
             extra.extend(bytes);
         }
     }
-    ints.put(next, offset_bytes);
+    ints.put(at.next, offset_bytes);
     out.extend(extra);
 }
 
@@ -116,7 +123,7 @@ pub(super) fn directory_bytes(layout: &Layout, variant: Variant, first: bool) ->
     (count_bytes + entries + offset_bytes + extra.sum::<usize>()) as u64
 }
 
-/// Tags in ascending order. The samples, in one strip, begin at `strip`.
+/// Tags in ascending order.
 fn tags(layout: &Layout, first: bool, strip: u64) -> Vec<(u16, Value)> {
     let one = |value: u16| Value::Short(vec![value]);
     let each = |value: u16| Value::Short(vec![value; layout.samples.into()]);

@@ -5,6 +5,8 @@ use girih_model::{DType, Error, Result};
 
 /// Most axes: two of pages, two of a page.
 const MAX_AXES: usize = 4;
+/// Each page has a directory of a few hundred bytes.
+const MAX_PAGES: u64 = 1 << 20;
 
 /// What the samples are (tag `SampleFormat`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,10 @@ impl Layout {
         let (Ok(height), Ok(width)) = (u32::try_from(page[0]), u32::try_from(page[1])) else {
             return fail("it is too long or too wide; slice it to request a smaller part");
         };
-        let pages = pages.iter().product();
+        let pages = pages.iter().fold(1u64, |pages, len| pages.saturating_mul(*len));
+        if pages > MAX_PAGES {
+            return fail("it has more than a million pages; slice it");
+        }
         Ok(Self { big_endian: scalar.is_big(), pages, width, height, samples, bits, format, shape: padded })
     }
 
