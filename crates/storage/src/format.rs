@@ -21,9 +21,12 @@ use crate::place::{Location, Places};
 
 mod conversion;
 pub mod csv;
+pub mod html;
 pub mod json;
 pub mod json_seq;
 pub mod octet_stream;
+pub mod png;
+pub mod tiff;
 
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
@@ -147,6 +150,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::CSV,
     &csv::CSV_UNREGISTERED,
     &csv::PLAIN,
+    &png::Png,
+    &tiff::Tiff,
+    &html::Html,
 ];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.

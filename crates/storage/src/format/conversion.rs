@@ -1,4 +1,4 @@
-//! Streams of data turned into streams of text, piece by piece, on the blocking pool.
+//! Streams of data turned into streams of text or bytes, piece by piece, on the blocking pool.
 //!
 //! Pieces are cut small first, so that what a conversion holds is bounded whatever the source yields.
 
@@ -28,30 +28,39 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// All items one after another.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
     /// The bytes of each item.
     pub(super) fn items(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.count as usize).map(|n| &self.bytes[n * self.itemsize..(n + 1) * self.itemsize])
     }
 }
 
-/// Feeds `work` piece by piece, and at the end `None`; what it appends to its buffer is the stream.
-pub(super) fn convert<T: Send + 'static>(
+/// Feeds `work` piece by piece, and at the end `None`; what it appends to its buffer (text or bytes) is the stream.
+pub(super) fn convert<T, Buffer>(
     source: BoxStream<'static, Result<T>>,
-    work: impl FnMut(Option<T>, &mut String) -> Result<()> + Send + 'static,
-) -> ByteStream {
-    let texts = stream::try_unfold(Some((source, work)), |state| async move {
+    work: impl FnMut(Option<T>, &mut Buffer) -> Result<()> + Send + 'static,
+) -> ByteStream
+where
+    T: Send + 'static,
+    Buffer: Default + Into<Bytes> + Send + 'static,
+{
+    let converted = stream::try_unfold(Some((source, work)), |state| async move {
         let Some((mut source, mut work)) = state else { return Ok(None) };
         let piece = source.try_next().await?;
         let more = piece.is_some();
-        let (work, text) = pool::blocking(move || {
-            let mut text = String::new();
-            work(piece, &mut text)?;
-            Ok((work, text))
+        let (work, buffer) = pool::blocking(move || {
+            let mut buffer = Buffer::default();
+            work(piece, &mut buffer)?;
+            Ok((work, buffer))
         })
         .await?;
-        Ok(Some((Bytes::from(text), more.then_some((source, work)))))
+        Ok(Some((buffer.into(), more.then_some((source, work)))))
     });
-    texts.try_filter(|text| future::ready(!text.is_empty())).boxed()
+    converted.try_filter(|piece: &Bytes| future::ready(!piece.is_empty())).boxed()
 }
 
 /// All items of an array, in runs; an error where there are fewer or more bytes than the shape says.

@@ -33,7 +33,7 @@ impl Format for JsonSeq {
             name
         });
         let names: Vec<String> = names.collect();
-        let body = convert(small_batches(table.batches), move |batch, out| {
+        let body = convert(small_batches(table.batches), move |batch, out: &mut String| {
             let Some(batch) = batch else { return Ok(()) };
             for row in 0..batch.num_rows() {
                 out.push_str("\u{1e}{");

@@ -59,20 +59,17 @@ impl Real {
         if value.is_infinite() {
             return out.push_str(if value > 0.0 { "inf" } else { "-inf" });
         }
-        let magnitude = value.abs();
         let mut buffer = ryu::Buffer::new();
-        let shortest = match self {
-            Self::Half(value) => return push_scientific(&half_digits(value), out),
-            Self::Single(value) => buffer.format_finite(value),
-            Self::Double(value) => buffer.format_finite(value),
+        let (shortest, same_below) = match self {
+            Self::Half(value) => return push_as_python(&half_digits(value), out),
+            Self::Single(value) => (buffer.format_finite(value), 1e12),
+            Self::Double(value) => (buffer.format_finite(value), 1e16),
         };
-        // Here ryu's layout is Python's.
-        if magnitude == 0.0 || (1e-4..1e12).contains(&magnitude) {
-            return out.push_str(shortest);
-        }
-        match self {
-            Self::Single(value) => push_scientific(&format!("{value:e}"), out),
-            _ => push_scientific(&format!("{value:e}"), out),
+        // In this range ryu's layout is Python's.
+        if value == 0.0 || (1e-4..same_below).contains(&value.abs()) {
+            out.push_str(shortest);
+        } else {
+            push_as_python(shortest, out);
         }
     }
 }
@@ -86,18 +83,21 @@ fn half_digits(value: f16) -> String {
     found.unwrap_or_else(|| format!("{exact:e}"))
 }
 
-/// Lays out Rust's `-d.ddde-x` as Python does.
-fn push_scientific(text: &str, out: &mut String) {
+/// Lays out a decimal number, `-d.ddde-x` or `0.00ddd`, as Python does.
+fn push_as_python(text: &str, out: &mut String) {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let unsigned = mantissa.strip_prefix('-');
-    if unsigned.is_some() {
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    if unsigned.len() < mantissa.len() {
         out.push('-');
     }
-    let digits: String = unsigned.unwrap_or(mantissa).chars().filter(char::is_ascii_digit).collect();
-    let digits = match digits.trim_end_matches('0') {
-        "" => "0",
-        trimmed => trimmed,
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let all: String = [whole, fraction].concat();
+    let digits = all.trim_start_matches('0');
+    let leading_zeros = all.len() - digits.len();
+    let exponent = exponent.parse().unwrap_or(0) + whole.len() as i32 - 1 - leading_zeros as i32;
+    let (digits, exponent) = match digits.trim_end_matches('0') {
+        "" => ("0", 0),
+        digits => (digits, exponent),
     };
     match exponent {
         -4..=-1 => {
@@ -178,6 +178,8 @@ mod tests {
             (123456789012345.6, "123456789012345.6"),
             (1e300, "1e+300"),
             (5e-324, "5e-324"),
+            (-17179720819105.812, "-17179720819105.812"),
+            (-2.5e-5, "-2.5e-05"),
             (f64::NAN, "nan"),
             (f64::NEG_INFINITY, "-inf"),
         ] {
@@ -187,9 +189,15 @@ mod tests {
 
     #[test]
     fn narrow_floats_print_their_own_shortest_digits() {
-        for (value, expected) in
-            [(0.1f32, "0.1"), (1e-5, "1e-05"), (16777216.0, "16777216.0"), (3e38, "3e+38"), (1e-45, "1e-45")]
-        {
+        for (value, expected) in [
+            (0.1f32, "0.1"),
+            (1e-5, "1e-05"),
+            (16777216.0, "16777216.0"),
+            (3e38, "3e+38"),
+            (1e-45, "1e-45"),
+            (1e15, "1000000000000000.0"),
+            (2.5e16, "2.5e+16"),
+        ] {
             assert_eq!(text(Real::Single(value)), expected);
         }
         for (value, expected) in

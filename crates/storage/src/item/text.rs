@@ -44,7 +44,7 @@ impl Item<'_> {
             Self::Void(bytes) => {
                 out.push_str("b'");
                 for byte in *bytes {
-                    let _ = write!(out, "\\x{byte:02x}");
+                    let _ = write!(out, "\\x{byte:02X}");
                 }
                 out.push('\'');
             }
@@ -105,6 +105,6 @@ mod tests {
         check(Item::Bytes(b"it's"), r#"b"it's""#);
         check(Item::Bytes(b"'\""), r#"b'\'"'"#);
         check(Item::Bytes(b"\"\n\\"), r#"b'"\n\\'"#);
-        check(Item::Void(b"ab"), r"b'\x61\x62'");
+        check(Item::Void(b"a\xfe"), r"b'\x61\xFE'");
     }
 }

@@ -15,14 +15,14 @@ pub(super) fn encode(data: ArrayData, media_type: &'static str) -> Result<ByteSt
     }
     let columns = data.shape.get(1).copied().unwrap_or(1);
     if columns == 0 {
-        return Ok(convert(empty_runs(&data.shape[..1])?, |run, out| {
+        return Ok(convert(empty_runs(&data.shape[..1])?, |run, out: &mut String| {
             out.extend(run.iter().flat_map(|run| run.items()).map(|_| '\n'));
             Ok(())
         }));
     }
     let reader = ItemReader::new(&data.dtype);
     let mut column = 0;
-    Ok(convert(runs(data)?, move |run, out| {
+    Ok(convert(runs(data)?, move |run, out: &mut String| {
         for item in run.iter().flat_map(|run| run.items()) {
             push_item(&reader.read(item), out);
             column = (column + 1) % columns;

@@ -10,7 +10,7 @@ use crate::item::Cell;
 pub(super) fn encode(data: TableData, header: bool) -> ByteStream {
     let schema = data.schema;
     let mut header = header;
-    convert(small_batches(data.batches), move |batch, out| {
+    convert(small_batches(data.batches), move |batch, out: &mut String| {
         if std::mem::take(&mut header) {
             let names = schema.fields().iter();
             push_record(out, names.map(|field| |out: &mut String| out.push_str(field.name())));

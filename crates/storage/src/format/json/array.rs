@@ -11,7 +11,7 @@ pub(super) fn encode(data: ArrayData) -> Result<ByteStream> {
     if let Some(empty) = data.shape.iter().position(|len| *len == 0) {
         let outer = &data.shape[..empty];
         let mut brackets = Brackets::new(outer);
-        return Ok(convert(empty_runs(outer)?, move |run, out| {
+        return Ok(convert(empty_runs(outer)?, move |run, out: &mut String| {
             for _ in run.iter().flat_map(|run| run.items()) {
                 brackets.before(out);
                 out.push_str("[]");
@@ -22,7 +22,7 @@ pub(super) fn encode(data: ArrayData) -> Result<ByteStream> {
     }
     let reader = ItemReader::new(&data.dtype);
     let mut brackets = Brackets::new(&data.shape);
-    Ok(convert(runs(data)?, move |run, out| {
+    Ok(convert(runs(data)?, move |run, out: &mut String| {
         for item in run.iter().flat_map(|run| run.items()) {
             brackets.before(out);
             reader.read(item).push_json(out);

@@ -63,7 +63,8 @@ impl Display {
                 let mut values: Vec<f64> = sample(count).map(at).filter(shown).collect();
                 values.sort_unstable_by(f64::total_cmp);
                 let (low, high) = (percentile(&values, 0.01), percentile(&values, 0.99));
-                (self.vmin.unwrap_or(low), self.vmax.unwrap_or(high))
+                let low = self.vmin.unwrap_or(low.min(self.vmax.unwrap_or(low)));
+                (low, self.vmax.unwrap_or(high.max(low)))
             }
         };
         let scale = |value: f64| if self.log { value.log10() } else { value };
@@ -88,6 +89,9 @@ fn percentile(sorted: &[f64], fraction: f64) -> f64 {
     let position = last as f64 * fraction;
     let below = sorted[position.floor() as usize];
     let above = sorted[position.ceil() as usize];
+    if below == above {
+        return below;
+    }
     // In this form because the difference of two large values may overflow.
     let weight = position.fract();
     below * (1.0 - weight) + above * weight

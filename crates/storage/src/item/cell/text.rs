@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use arrow::datatypes::TimeUnit;
 
-use super::super::NOT_A_TIME;
 use super::super::text::push_bytes_literal;
 use super::super::time::{push_date, push_fraction};
 use super::{Cell, Timestamp};
@@ -16,7 +15,7 @@ impl Cell<'_> {
     /// Times have all the digits of their column's unit, so that a column keeps one form.
     pub fn push_text(&self, out: &mut String) {
         match self {
-            Self::Null | Self::Duration(NOT_A_TIME, _) => {}
+            Self::Null => {}
             Self::Bool(value) => out.push_str(if *value { "True" } else { "False" }),
             Self::Int(value) => {
                 let _ = write!(out, "{value}");

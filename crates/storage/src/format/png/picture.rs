@@ -1,0 +1,227 @@
+//! Draws items as pixels.
+
+use std::io::Write as _;
+
+use girih_model::dtype::Kind;
+use girih_model::{DType, Error, Result, ResultExt};
+use png::{BitDepth, ColorType, Encoder};
+
+use super::display::{Display, Range};
+use crate::item::ItemReader;
+
+/// Longest side of a PNG, in pixels (section 11.2.1 of the standard).
+const MAX_SIDE: u64 = (1 << 31) - 1;
+
+/// How an array lies on a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::format) struct Layout {
+    width: u32,
+    height: u32,
+    /// 1 to 4: grey, grey and alpha, RGB, RGBA.
+    channels: usize,
+}
+
+impl Layout {
+    /// # Errors
+    /// `NotAcceptable` when the array is no picture; the message says why.
+    pub(in crate::format) fn of(dtype: &DType, shape: &[u64]) -> Result<Self> {
+        let fail = |why: &str| {
+            Err(Error::not_acceptable(format!(
+                "Failed to serialize this array as png: {why}. Shape is {shape:?}, dtype is {dtype}."
+            )))
+        };
+        let drawable =
+            dtype.as_scalar().is_some_and(|scalar| !matches!(scalar.kind, Kind::Bytes | Kind::Text | Kind::Void));
+        if !drawable {
+            return fail("its items are not numbers");
+        }
+        let (height, width, channels) = match *shape {
+            [] => (1, 1, 1),
+            [width] => (1, width, 1),
+            [height, width] => (height, width, 1),
+            [height, width, channels @ 1..=4] => (height, width, channels as usize),
+            [_, _, _] => return fail("the last of three axes must have 1 to 4 channels; slice it to select one image"),
+            _ => return fail("it has more than three axes; slice it to select one image"),
+        };
+        if width == 0 || height == 0 {
+            return fail("it is empty");
+        }
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return fail("it is too long or too wide; slice it to request a smaller part");
+        }
+        Ok(Self { width: width as u32, height: height as u32, channels })
+    }
+
+    pub(in crate::format) fn width(&self) -> u32 {
+        self.width
+    }
+
+    pub(in crate::format) fn height(&self) -> u32 {
+        self.height
+    }
+}
+
+/// A PNG of all `items`, which are as many as the layout has samples.
+///
+/// # Errors
+/// `Malformed` when the display does not fit the picture.
+pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], display: &Display) -> Result<Vec<u8>> {
+    let Layout { width, height, channels } = layout;
+    let itemsize = dtype.itemsize();
+    let count = width as usize * height as usize * channels;
+    if items.len() != count * itemsize {
+        return Err(
+            Error::internal("Internal server error").context("drawing an array: the data do not fit their shape")
+        );
+    }
+    if display.colours.is_some() && channels > 1 {
+        return Err(Error::malformed(format!(
+            "cmap applies to pictures of one channel, but this one has {channels}. Slice it to select one channel."
+        )));
+    }
+    let reader = ItemReader::new(dtype);
+    let at = |n: usize| reader.read(&items[n * itemsize..(n + 1) * itemsize]).number().unwrap_or(f64::NAN);
+    let brightness = if channels > 1 && *dtype == DType::of("u1") && !display.scales() {
+        Brightness::AsIs
+    } else {
+        Brightness::Within(display.range(count, at))
+    };
+    let holes = may_have_holes(dtype) && (0..count).any(|n| at(n).is_nan());
+    let palette = display.colours.map(|colours| colours.table());
+    let colour_type = match (channels, palette.is_some(), holes) {
+        (1, false, false) => ColorType::Grayscale,
+        (1, false, true) | (2, ..) => ColorType::GrayscaleAlpha,
+        (1, true, false) | (3, _, false) => ColorType::Rgb,
+        _ => ColorType::Rgba,
+    };
+    let mut picture = Vec::new();
+    let written = || format!("writing a PNG of {width} by {height}");
+    let mut encoder = Encoder::new(&mut picture, width, height);
+    encoder.set_color(colour_type);
+    encoder.set_depth(BitDepth::Eight);
+    let mut writer = encoder.write_header().internal(written)?;
+    let mut rows = writer.stream_writer().internal(written)?;
+    let samples = colour_type.samples();
+    let has_alpha = matches!(colour_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
+    let mut row = Vec::with_capacity(width as usize * samples);
+    for y in 0..height as usize {
+        row.clear();
+        for x in 0..width as usize {
+            let pixel = (y * width as usize + x) * channels;
+            let levels = (pixel..pixel + channels).map(|n| brightness.level(at(n)));
+            let start = row.len();
+            let mut opaque = true;
+            for level in levels {
+                opaque &= level.is_some();
+                let level = level.unwrap_or(0);
+                match &palette {
+                    Some(table) => row.extend(table[usize::from(level)]),
+                    None => row.push(level),
+                }
+            }
+            if has_alpha {
+                row.resize(start + samples, u8::MAX);
+                if !opaque {
+                    row[start..].fill(0);
+                }
+            }
+        }
+        rows.write_all(&row).internal(written)?;
+    }
+    rows.finish().internal(written)?;
+    writer.finish().internal(written)?;
+    Ok(picture)
+}
+
+enum Brightness {
+    /// The values are levels already.
+    AsIs,
+    Within(Range),
+}
+
+impl Brightness {
+    /// From 0 to 255; `None` for NaN.
+    fn level(&self, value: f64) -> Option<u8> {
+        match self {
+            Self::AsIs => Some(value as u8),
+            Self::Within(range) => range.brightness(value).map(|part| (255.0 * part).round_ties_even() as u8),
+        }
+    }
+}
+
+fn may_have_holes(dtype: &DType) -> bool {
+    dtype
+        .as_scalar()
+        .is_some_and(|scalar| matches!(scalar.kind, Kind::Float | Kind::Complex | Kind::Datetime | Kind::Timedelta))
+}
+
+#[cfg(test)]
+mod tests {
+    use girih_model::ErrorKind;
+
+    use super::super::colours::Colours;
+    use super::*;
+
+    fn read(png: &[u8]) -> (ColorType, u32, u32, Vec<u8>) {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        (info.color_type, info.width, info.height, pixels)
+    }
+
+    fn check(dtype: &str, shape: &[u64], items: &[u8], display: Display, colour_type: ColorType, expected: &[u8]) {
+        let dtype = DType::of(dtype);
+        let layout = Layout::of(&dtype, shape).unwrap();
+        let (found, width, height, pixels) = read(&draw(&dtype, layout, items, &display).unwrap());
+        assert_eq!((found, width, height), (colour_type, layout.width, layout.height), "{dtype} {shape:?}");
+        assert_eq!(pixels, expected, "{dtype} {shape:?}");
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// The first picture is the reference's: `rint(255 * clip((x - p1) / (p99 - p1), 0, 1))`.
+    #[test]
+    fn pictures_of_one_channel() {
+        let plain = Display::default();
+        let ramp = floats(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        check("f4", &[2, 3], &ramp, plain, ColorType::Grayscale, &[0, 49, 101, 154, 206, 255]);
+        check("u1", &[], &[9], plain, ColorType::Grayscale, &[128]);
+        check("b1", &[2], &[0, 1], plain, ColorType::Grayscale, &[0, 255]);
+        check("i2", &[2, 1, 1], &[0, 0, 255, 255], plain, ColorType::Grayscale, &[255, 0]);
+        check("c8", &[1], &floats(&[3.0, 4.0]), plain, ColorType::Grayscale, &[128]);
+        let holes = floats(&[f32::NAN, 7.0]);
+        check("f4", &[1, 2], &holes, plain, ColorType::GrayscaleAlpha, &[0, 0, 128, 255]);
+    }
+
+    #[test]
+    fn pictures_in_colour() {
+        let plain = Display::default();
+        check("u1", &[1, 1, 2], &[1, 2], plain, ColorType::GrayscaleAlpha, &[1, 2]);
+        check("u1", &[1, 2, 3], &[1, 2, 3, 4, 5, 6], plain, ColorType::Rgb, &[1, 2, 3, 4, 5, 6]);
+        check("u1", &[1, 1, 4], &[1, 2, 3, 4], plain, ColorType::Rgba, &[1, 2, 3, 4]);
+        let stretched = Display { vmin: Some(0.0), vmax: Some(51.0), ..plain };
+        check("u1", &[1, 1, 3], &[0, 10, 60], stretched, ColorType::Rgb, &[0, 50, 255]);
+        let holes = floats(&[f32::NAN, 1.0, 1.0, 0.0, 1.0, 0.0]);
+        let range = Display { vmin: Some(0.0), vmax: Some(1.0), ..plain };
+        check("f4", &[2, 1, 3], &holes, range, ColorType::Rgba, &[0, 0, 0, 0, 0, 255, 0, 255]);
+        let map = Display { colours: Some(Colours::named("viridis").unwrap()), ..range };
+        check("f4", &[2], &floats(&[0.0, 1.0]), map, ColorType::Rgb, &[68, 1, 84, 253, 231, 37]);
+        check("f4", &[2], &floats(&[f32::NAN, 1.0]), map, ColorType::Rgba, &[0, 0, 0, 0, 253, 231, 37, 255]);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        for (dtype, shape) in
+            [("S3", &[2, 2][..]), ("u1", &[2, 3, 5]), ("u1", &[1, 2, 3, 4]), ("u1", &[0, 2]), ("u1", &[2, 1 << 32])]
+        {
+            let error = Layout::of(&DType::of(dtype), shape).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotAcceptable, "{dtype} {shape:?}");
+        }
+        let map = Display { colours: Some(Colours::named("magma").unwrap()), ..Display::default() };
+        let dtype = DType::of("u1");
+        let error = draw(&dtype, Layout::of(&dtype, &[1, 1, 3]).unwrap(), &[0; 3], &map).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+    }
+}
