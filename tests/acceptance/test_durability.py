@@ -23,7 +23,7 @@ def test_data_outlives_the_server(start, tmp_path, how):
 
     client = start("catalog", tmp_path / "lab").client()
     assert client["box"].metadata["n"] == 2
-    assert [r.metadata["n"] for r in client["box"].metadata_revisions[:]] == [1]
+    assert [r["attributes"]["metadata"]["n"] for r in client["box"].metadata_revisions[:]] == [1]
     np.testing.assert_array_equal(client["box/data"].read(), DATA)
     assert client["box/table"].read()["a"].tolist() == [1, 2]
 
