@@ -44,7 +44,7 @@ pub struct Config {
     pub trust_forwarded: bool,
     /// Most bytes in the body of one request.
     pub request_body_limit: u64,
-    /// Longest time to the head of a reply; `None` for no limit.
+    /// Longest time without progress: to the head of a reply, between pieces of a body. `None` for no limit.
     pub request_timeout: Option<Duration>,
     /// Things that were accepted, but of which the operator should know; for the log.
     pub warnings: Vec<String>,
@@ -130,7 +130,7 @@ impl Config {
             specs: specs(found, "specs", "spec")?.into_iter().map(|spec| spec.name).collect(),
             reject_undeclared_specs: flag(found, "reject_undeclared_specs").unwrap_or(defaults.reject_undeclared_specs),
         };
-        let seconds = number_node(found, "girih.request_timeout").and_then(|n| n.as_f64()).unwrap_or(600.0);
+        let seconds = number_node(found, "girih.request_timeout").and_then(|n| n.as_f64()).unwrap_or(120.0);
         Ok(Self {
             engine: EngineSettings { options, catalogs },
             api_key: api_key(found)?,

@@ -77,7 +77,7 @@ fn asks_for_nothing(setting: &Setting, node: &Node) -> bool {
         Value::Map(entries) => entries.is_empty(),
         _ => false,
     };
-    empty || node.to_json().to_string() == setting.default
+    empty || serde_json::from_str(setting.default).is_ok_and(|default: serde_json::Value| default == node.to_json())
 }
 
 /// Environment variables are always text, and `${VAR}` makes text of every value: numbers and

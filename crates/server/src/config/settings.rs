@@ -120,7 +120,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     now("response_bytesize_limit", Number, "", "RESPONSE_BYTESIZE_LIMIT", "Most bytes of data in one reply; larger requests are refused. Without it there is no limit: replies are streamed, and their size costs no memory."),
     now("exact_count_limit", Number, "100", "EXACT_COUNT_LIMIT", "Search results are counted exactly up to this many, and roughly beyond."),
     now("girih.request_body_limit", Number, "4294967296", "REQUEST_BODY_LIMIT", "Most bytes in the body of one request."),
-    now("girih.request_timeout", Seconds, "600", "REQUEST_TIMEOUT", "Longest time between the arrival of a request and the head of its reply; 0 for no limit."),
+    now("girih.request_timeout", Seconds, "120", "REQUEST_TIMEOUT", "Longest time without progress: until the head of a reply, and between pieces of a body; 0 for no limit."),
     // The door.
     now("uvicorn.host", Text, "\"127.0.0.1\"", "HOST", "Address to listen on; `0.0.0.0` for all. The option `--host` wins."),
     now("uvicorn.port", Number, "8000", "PORT", "Port to listen on; 0 for a free one. The option `--port` wins."),

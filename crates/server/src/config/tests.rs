@@ -82,7 +82,7 @@ fn defaults() {
     assert_eq!((config.host.as_str(), config.port, config.root_path.as_str()), ("127.0.0.1", 8000, ""));
     assert_eq!((config.api_key, config.allow_anonymous, config.metrics), (None, false, true));
     assert_eq!(config.engine.options.exact_count_limit, 100);
-    assert_eq!((config.request_body_limit, config.request_timeout), (4 << 30, Some(Duration::from_secs(600))));
+    assert_eq!((config.request_body_limit, config.request_timeout), (4 << 30, Some(Duration::from_secs(120))));
     assert!(config.warnings.is_empty());
 }
 
