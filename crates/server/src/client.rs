@@ -30,7 +30,9 @@ impl Dialect {
     /// `Malformed` for a client that is too old.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
         let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let Some(text) = agent.and_then(|agent| agent.strip_prefix("python-tiled/")) else { return Ok(Self::default()) };
+        let Some(text) = agent.and_then(|agent| agent.strip_prefix("python-tiled/")) else {
+            return Ok(Self::default());
+        };
         let text = text.split_whitespace().next().unwrap_or_default();
         let Some(version) = Version::parse(text) else {
             tracing::debug!(version = text, "the client's version cannot be read");
@@ -89,7 +91,9 @@ mod tests {
         for agent in ["python-tiled/0.1.0a103", "python-tiled/0.0.9", "python-tiled/0.1.0a2 (linux)"] {
             assert!(of(agent).is_err(), "{agent}");
         }
-        for agent in ["python-tiled/0.1.0a104", "python-tiled/0.1.0b1", "python-tiled/0.1.0a1.dev5", "curl/8", "python-tiled/x"] {
+        for agent in
+            ["python-tiled/0.1.0a104", "python-tiled/0.1.0b1", "python-tiled/0.1.0a1.dev5", "curl/8", "python-tiled/x"]
+        {
             assert!(of(agent).is_ok(), "{agent}");
         }
     }

@@ -119,8 +119,13 @@ impl Endpoint {
     }
 
     /// The path up to `{path}`.
-    fn prefix(&self) -> &'static str {
+    pub(crate) fn prefix(&self) -> &'static str {
         self.path.strip_suffix("{path}").unwrap_or(self.path)
+    }
+
+    /// Whether the path of another endpoint is one of those that `{path}` takes.
+    pub(crate) fn covers(&self, other: &str) -> bool {
+        self.prefix() != self.path && other.len() > self.path.len() && other.starts_with(self.prefix())
     }
 
     /// What metrics call it: `metadata`, `array/full`; `about` for the root of the API.
@@ -140,11 +145,15 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let rest = parts.uri.path().strip_prefix(self.prefix()).unwrap_or_default().to_owned();
         let reply = match parts.extensions.remove::<Arc<Visit>>() {
-            None => Err(Error::internal("Internal server error").context("routing a request that was not admitted").into()),
+            None => {
+                Err(Error::internal("Internal server error").context("routing a request that was not admitted").into())
+            }
             // Before anything else: what a stranger sends is not even looked at.
             Some(visit) => match self.check(&visit) {
                 Err(refusal) => Err(refusal),
-                Ok(()) => (self.handler)(Ask { app, visit, method: parts.method, headers: parts.headers, rest }, body).await,
+                Ok(()) => {
+                    (self.handler)(Ask { app, visit, method: parts.method, headers: parts.headers, rest }, body).await
+                }
             },
         };
         let mut response = reply.into_response();

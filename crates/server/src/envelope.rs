@@ -55,8 +55,3 @@ pub(crate) fn vary(headers: &mut HeaderMap, name: &'static str) {
         headers.insert(header::VARY, value);
     }
 }
-
-/// Marks a response that is already as small as it gets.
-pub(crate) fn is_encoded(response: &Response) -> bool {
-    response.headers().contains_key(header::CONTENT_ENCODING)
-}
