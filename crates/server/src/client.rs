@@ -23,6 +23,8 @@ pub(crate) struct Dialect {
     pub(crate) no_properties: bool,
     /// Before 0.2.19: `access_blob` instead of `access_tags`.
     pub(crate) access_blob: bool,
+    /// All Python clients: they read a file name in its plain form only, but as UTF-8.
+    pub(crate) plain_filename: bool,
 }
 
 impl Dialect {
@@ -36,7 +38,7 @@ impl Dialect {
         let text = text.split_whitespace().next().unwrap_or_default();
         let Some(version) = Version::parse(text) else {
             tracing::debug!(version = text, "the client's version cannot be read");
-            return Ok(Self::default());
+            return Ok(Self { plain_filename: true, ..Self::default() });
         };
         if version.order() < OLDEST.order() && !text.contains("dev") {
             return Err(Error::malformed(format!(
@@ -44,7 +46,7 @@ impl Dialect {
             )));
         }
         let before = |minor| version.order() < Version { release: [0, 2, minor], pre: None }.order();
-        Ok(Self { no_asset_size: before(13), no_properties: before(4), access_blob: before(19) })
+        Ok(Self { no_asset_size: before(13), no_properties: before(4), access_blob: before(19), plain_filename: true })
     }
 }
 
@@ -101,11 +103,12 @@ mod tests {
     #[test]
     fn each_age_gets_what_it_understands() {
         let dialect = |version: &str| of(&format!("python-tiled/{version}")).unwrap();
-        assert_eq!(dialect("0.2.20"), Dialect::default());
-        assert_eq!(dialect("0.2.13"), Dialect { access_blob: true, ..Dialect::default() });
-        assert_eq!(dialect("0.2.12"), Dialect { access_blob: true, no_asset_size: true, no_properties: false });
-        assert_eq!(dialect("0.2.3").no_properties, true);
-        assert_eq!(dialect("0.2.13rc1").no_asset_size, true);
-        assert_eq!(dialect("1.0"), Dialect::default());
+        let today = Dialect { plain_filename: true, ..Dialect::default() };
+        assert_eq!(dialect("0.2.20"), today);
+        assert_eq!(dialect("0.2.13"), Dialect { access_blob: true, ..today });
+        assert_eq!(dialect("0.2.12"), Dialect { access_blob: true, no_asset_size: true, ..today });
+        assert!(dialect("0.2.3").no_properties && dialect("0.2.13rc1").no_asset_size);
+        assert_eq!(of("curl/8").unwrap(), Dialect::default());
+        assert_eq!(dialect("1.0"), today);
     }
 }

@@ -9,6 +9,7 @@ use girih_model::{Family, Result, Selection};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::ask::Ask;
+use crate::client::Dialect;
 use crate::compress::{Itemsize, accepted};
 use crate::envelope::{REVALIDATE, vary};
 use crate::error::Reply;
@@ -56,7 +57,7 @@ fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
                 vary(headers, "Accept-Encoding");
             }
             if let Some(name) = filename {
-                headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+                headers.insert(header::CONTENT_DISPOSITION, attachment(name, ask.visit.dialect));
             }
             (response, etag)
         }
@@ -87,15 +88,20 @@ fn expected_shape(text: &str) -> Result<Vec<u64>> {
     if text == "scalar" { Ok(Vec::new()) } else { parse_numbers("expected_shape", text) }
 }
 
-/// `Content-Disposition` that suggests a file name (RFC 6266); a name with more than plain characters is given twice.
-pub(crate) fn attachment(name: &str) -> HeaderValue {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
-    let text = if plain == name {
-        format!("attachment; filename=\"{plain}\"")
+/// `Content-Disposition` that suggests a file name (RFC 6266). A name with more than plain characters is given twice,
+/// or, for clients that know only the plain form, once in UTF-8.
+pub(crate) fn attachment(name: &str, dialect: Dialect) -> HeaderValue {
+    let replace = |keep: &dyn Fn(char) -> bool| -> String {
+        name.chars().map(|c| if keep(c) && !c.is_control() && !"\"\\%/".contains(c) { c } else { '_' }).collect()
+    };
+    let ascii = replace(&|c| c.is_ascii());
+    let text = if dialect.plain_filename {
+        format!("attachment; filename=\"{}\"", replace(&|_| true))
+    } else if ascii == name {
+        format!("attachment; filename=\"{ascii}\"")
     } else {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
-        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+        format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
 }
@@ -106,8 +112,11 @@ mod tests {
 
     #[test]
     fn file_names_cannot_break_out() {
-        assert_eq!(attachment("x.csv"), "attachment; filename=\"x.csv\"");
-        let odd = attachment("a\"b\r\né.json");
+        let attachment = |name, plain_filename| attachment(name, Dialect { plain_filename, ..Dialect::default() });
+        assert_eq!(attachment("x y.csv", false), "attachment; filename=\"x y.csv\"");
+        let python = attachment("é\".csv", true);
+        assert_eq!(std::str::from_utf8(python.as_bytes()).unwrap(), "attachment; filename=\"é_.csv\"");
+        let odd = attachment("a\"b\r\né.json", false);
         assert_eq!(odd, "attachment; filename=\"a_b___.json\"; filename*=UTF-8''a%22b%0D%0A%C3%A9%2Ejson");
     }
 

@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use futures::future::BoxFuture;
 use girih_engine::Permission;
 use girih_model::Error;
+use tracing::Instrument;
 
 use crate::App;
 use crate::ask::{Ask, Visit};
@@ -152,13 +153,27 @@ impl Endpoint {
             Some(visit) => match self.check(&visit) {
                 Err(refusal) => Err(refusal),
                 Ok(()) => {
-                    (self.handler)(Ask { app, visit, method: parts.method, headers: parts.headers, rest }, body).await
+                    let safe = parts.method.is_safe();
+                    let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest };
+                    let work = (self.handler)(ask, body);
+                    if safe { work.await } else { to_the_end(work).await }
                 }
             },
         };
         let mut response = reply.into_response();
         response.extensions_mut().insert(EndpointName(self.name()));
         response
+    }
+}
+
+/// Does work that is not given up halfway when the caller goes away: their request is half, ours shall not be.
+async fn to_the_end(work: BoxFuture<'static, Reply>) -> Reply {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(reply) => reply,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::busy("The server is shutting down.").into()),
+        },
     }
 }
 

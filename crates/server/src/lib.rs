@@ -91,22 +91,29 @@ pub(crate) struct App {
     pub(crate) metrics: Option<metrics::Metrics>,
 }
 
-/// The whole server as a service, without a socket.
-pub fn router(engine: Engine, mut options: ServerOptions) -> Router {
-    options.root_path = options.root_path.trim_end_matches('/').to_owned();
-    if !(options.root_path.is_empty() || options.root_path.starts_with('/')) {
-        options.root_path.insert(0, '/');
+impl App {
+    fn new(engine: Engine, mut options: ServerOptions) -> Self {
+        options.root_path = options.root_path.trim_end_matches('/').to_owned();
+        if !(options.root_path.is_empty() || options.root_path.starts_with('/')) {
+            options.root_path.insert(0, '/');
+        }
+        Self {
+            engine,
+            // The key itself is not kept.
+            gate: caller::Gate::new(options.api_key.take().as_deref(), options.allow_anonymous),
+            turns: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
+            metrics: options.metrics.then(metrics::Metrics::new),
+            options,
+        }
     }
-    let app = Arc::new(App {
-        engine,
-        gate: caller::Gate::new(options.api_key.take().as_deref(), options.allow_anonymous),
-        turns: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
-        metrics: options.metrics.then(metrics::Metrics::new),
-        options,
-    });
+}
+
+/// The whole server as a service, without a socket.
+pub fn router(engine: Engine, options: ServerOptions) -> Router {
+    let app = Arc::new(App::new(engine, options));
     // As a fallback, so that the layers see every request before it is routed, and may still change its path.
-    let routes = Router::new().fallback_service(routes::router(&app));
-    routes
+    Router::new()
+        .fallback_service(routes::router(&app))
         .layer(from_fn(compress::compress))
         .layer(from_fn_with_state(app.clone(), admit::admit))
         .layer(from_fn_with_state(app.clone(), limits::limit))

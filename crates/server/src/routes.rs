@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, OriginalUri};
+use axum::extract::Extension;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -147,7 +147,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 }
 
 /// The address that was meant.
-async fn add_slash(Extension(visit): Extension<Arc<Visit>>, OriginalUri(uri): OriginalUri) -> Response {
+async fn add_slash(Extension(visit): Extension<Arc<Visit>>, uri: Uri) -> Response {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     redirect(format!("{}{}/{query}", visit.base.root(), uri.path()))
 }

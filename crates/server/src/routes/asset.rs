@@ -15,6 +15,7 @@ use girih_model::{ByteStream, Error, Result, ResultExt};
 use serde_json::json;
 
 use crate::ask::Ask;
+use crate::client::Dialect;
 use crate::data::{attachment, nosniff};
 use crate::envelope::REVALIDATE;
 use crate::error::{Reply, detail};
@@ -29,10 +30,10 @@ pub(super) async fn bytes(ask: Ask, _: Body) -> Reply {
     let id = ask.query().id("id")?;
     let relative = ask.query().one("relative_path").filter(|relative| !relative.is_empty());
     let asset = ask.read(ask.engine().asset_file(ask.caller(), &path, id, relative)).await?;
-    Ok(send(&ask.headers, asset)?)
+    Ok(send(&ask.headers, ask.visit.dialect, asset)?)
 }
 
-fn send(headers: &HeaderMap, asset: AssetFile) -> Result<Response> {
+fn send(headers: &HeaderMap, dialect: Dialect, asset: AssetFile) -> Result<Response> {
     let size = asset.size;
     let nanos = asset.modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let tag = etag::of(format!("{nanos}-{size}").as_bytes());
@@ -67,7 +68,7 @@ fn send(headers: &HeaderMap, asset: AssetFile) -> Result<Response> {
     headers.insert(header::ETAG, etag);
     headers.insert(header::LAST_MODIFIED, modified);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_DISPOSITION, attachment(&asset.name));
+    headers.insert(header::CONTENT_DISPOSITION, attachment(&asset.name, dialect));
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     nosniff(headers);
     Ok(response)
@@ -168,7 +169,7 @@ mod tests {
             media_type: "text/plain".into(),
         };
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(*value).unwrap()));
-        let response = match send(&headers.collect(), asset) {
+        let response = match send(&headers.collect(), Dialect::default(), asset) {
             Ok(response) => response,
             Err(e) => return (crate::error::status(e.kind()).as_u16(), String::new(), String::new()),
         };
