@@ -172,3 +172,60 @@ impl HttpBody for Paced {
         HttpBody::size_hint(&self.body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use futures::{StreamExt, stream};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::ServerOptions;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    async fn ask(app: Arc<App>, path: &str) -> Response {
+        let stalling = || async {
+            let pieces = stream::iter(["a", "b"]).map(Ok::<_, Error>).chain(stream::pending());
+            Response::new(Body::from_stream(pieces))
+        };
+        let slow_but_steady = || async {
+            let pieces = stream::iter(0..5).then(|_| async {
+                tokio::time::sleep(PATIENCE / 2).await;
+                Ok::<_, Error>("x")
+            });
+            Response::new(Body::from_stream(pieces))
+        };
+        let router = Router::new()
+            .route("/never", get(std::future::pending::<String>))
+            .route("/stalling", get(stalling))
+            .route("/steady", get(slow_but_steady))
+            .layer(axum::middleware::from_fn_with_state(app, limit));
+        router.oneshot(Request::builder().uri(path).body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    fn app() -> Arc<App> {
+        let engine = girih_engine::Engine::new(Default::default(), vec![]).unwrap();
+        Arc::new(App::new(engine, ServerOptions { request_timeout: Some(PATIENCE), ..Default::default() }))
+    }
+
+    #[tokio::test]
+    async fn what_does_not_go_on_is_given_up_and_what_does_is_not() {
+        let answer = ask(app(), "/never").await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = ask(app(), "/stalling").await.into_body();
+        assert!(axum::body::to_bytes(body, 100).await.is_err());
+        let body = ask(app(), "/steady").await.into_body();
+        assert_eq!(axum::body::to_bytes(body, 100).await.unwrap(), "xxxxx");
+    }
+
+    #[tokio::test]
+    async fn a_request_keeps_its_turn_until_its_answer_is_sent() {
+        let app = app();
+        let answer = ask(app.clone(), "/steady").await;
+        assert_eq!(app.turns.available_permits(), MAX_REQUESTS - 1);
+        drop(answer);
+        assert_eq!(app.turns.available_permits(), MAX_REQUESTS);
+    }
+}
