@@ -62,14 +62,26 @@ async fn json_bytes(ask: &Ask, body: Body) -> Result<Bytes> {
     Ok(all.freeze())
 }
 
-/// The media type and the bytes of uploaded data.
-pub(crate) fn data(ask: &Ask, body: Body) -> Result<(String, ByteStream)> {
+/// Data on its way in.
+pub(crate) struct Upload {
+    pub(crate) content_type: String,
+    pub(crate) stream: ByteStream,
+}
+
+/// # Errors
+/// `UnsupportedMediaType` without a media type, `TooLarge` when more is announced than is allowed.
+pub(crate) fn data(ask: &Ask, body: Body) -> Result<Upload> {
     let content_type = ask.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.filter(|value| !value.trim().is_empty()).ok_or_else(|| {
         Error::unsupported_media_type("A body needs a Content-Type header, such as application/octet-stream.")
     })?;
-    let limit = ask.app.options.max_body_bytes;
-    Ok((content_type.to_owned(), limited(ask, body, limit, "A request body")?))
+    let stream = limited(ask, body, ask.app.options.max_body_bytes, "A request body")?;
+    Ok(Upload { content_type: content_type.to_owned(), stream })
+}
+
+/// Bytes of the body, as the caller has announced them.
+pub(crate) fn announced(ask: &Ask) -> Option<u64> {
+    ask.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Passes on up to `limit` bytes; refuses at once what announces more.
@@ -79,8 +91,7 @@ fn limited(ask: &Ask, body: Body, limit: u64, what: &'static str) -> Result<Byte
             "{what} can have at most {limit} bytes. Send the data in smaller parts, such as blocks or partitions."
         ))
     };
-    let announced = ask.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit) {
+    if announced(ask).is_some_and(|bytes| bytes > limit) {
         return Err(too_large());
     }
     if let Some(coding) = ask.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {

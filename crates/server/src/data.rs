@@ -1,11 +1,12 @@
-//! Replies that are data.
+//! Data out and in.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use girih_engine::export::{ExportRequest, Exported};
+use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
 use girih_model::selection::parse_numbers;
-use girih_model::{Family, Result, Selection};
+use girih_model::{Family, Result, Selection, Structure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::ask::Ask;
@@ -13,7 +14,7 @@ use crate::client::Dialect;
 use crate::compress::{Itemsize, accepted};
 use crate::envelope::{REVALIDATE, vary};
 use crate::error::Reply;
-use crate::{etag, negotiate};
+use crate::{body, etag, negotiate};
 
 /// Parameters that some encoders know.
 const ENCODER_PARAMETERS: [&str; 4] = ["vmin", "vmax", "cmap", "log"];
@@ -37,6 +38,30 @@ pub(crate) async fn export(ask: &Ask, families: &[Family], selection: Selection)
     let path = ask.path()?;
     let exported = ask.read(ask.engine().export(ask.caller(), &path, request)).await?;
     Ok(respond(ask, exported, filename.as_deref()))
+}
+
+/// Stores a body in the selected part of a node; returns the structure afterwards.
+pub(crate) async fn store(
+    ask: &Ask,
+    body: Body,
+    families: &[Family],
+    selection: Selection,
+    mode: WriteMode,
+    patch: Option<ArrayPatch>,
+) -> Result<Structure> {
+    let path = ask.path()?;
+    let persist = ask.query().boolean("persist", true)?;
+    let upload = body::data(ask, body)?;
+    let request = WriteRequest {
+        families: families.to_vec(),
+        selection,
+        mode,
+        patch,
+        content_type: upload.content_type,
+        body: upload.stream,
+        persist,
+    };
+    ask.engine().write(ask.caller(), &path, request).await
 }
 
 fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {

@@ -1,13 +1,13 @@
 //! Arrays: whole, by slice, by block.
 
 use axum::body::Body;
-use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
+use girih_engine::write::{ArrayPatch, WriteMode};
 use girih_model::selection::{Part, parse_numbers};
 use girih_model::{Error, Family, Result, Selection, Slice};
 
 use crate::ask::Ask;
 use crate::error::Reply;
-use crate::{body, data, envelope};
+use crate::{data, envelope};
 
 /// Sparse arrays share these endpoints.
 const FAMILIES: &[Family] = &[Family::Array, Family::Sparse];
@@ -23,37 +23,20 @@ pub(super) async fn read_block(ask: Ask, _: Body) -> Reply {
 }
 
 pub(super) async fn write(ask: Ask, body: Body) -> Reply {
-    store(ask, body, Selection::all()).await
+    data::store(&ask, body, FAMILIES, Selection::all(), WriteMode::Replace, None).await?;
+    envelope::null()
 }
 
 pub(super) async fn write_block(ask: Ask, body: Body) -> Reply {
-    let selection = block(&ask)?;
-    store(ask, body, selection).await
-}
-
-async fn store(ask: Ask, body: Body, selection: Selection) -> Reply {
-    let path = ask.path()?;
-    let (content_type, stream) = body::data(&ask, body)?;
-    let request = WriteRequest {
-        families: FAMILIES.to_vec(),
-        selection,
-        mode: WriteMode::Replace,
-        patch: None,
-        content_type,
-        body: stream,
-        persist: ask.query().boolean("persist", true)?,
-    };
-    ask.engine().write(ask.caller(), &path, request).await?;
+    data::store(&ask, body, FAMILIES, block(&ask)?, WriteMode::Replace, None).await?;
     envelope::null()
 }
 
 /// Writes at an offset, and lets the array grow if asked to; answers with the structure afterwards.
 pub(super) async fn patch(ask: Ask, body: Body) -> Reply {
-    let path = ask.path()?;
     let query = ask.query();
     let extend = query.boolean("extend", false)?;
-    let persist = query.boolean("persist", true)?;
-    if extend && !persist {
+    if extend && !query.boolean("persist", true)? {
         return Err(Error::malformed(
             "Cannot PATCH an array with both parameters extend=True and persist=False. To extend the array, its data must be stored.",
         )
@@ -71,17 +54,8 @@ pub(super) async fn patch(ask: Ask, body: Body) -> Reply {
         ))
         .into());
     }
-    let (content_type, stream) = body::data(&ask, body)?;
-    let request = WriteRequest {
-        families: FAMILIES.to_vec(),
-        selection: Selection::all(),
-        mode: if extend { WriteMode::Extend } else { WriteMode::Replace },
-        patch: Some(patch),
-        content_type,
-        body: stream,
-        persist,
-    };
-    let structure = ask.engine().write(ask.caller(), &path, request).await?;
+    let mode = if extend { WriteMode::Extend } else { WriteMode::Replace };
+    let structure = data::store(&ask, body, FAMILIES, Selection::all(), mode, Some(patch)).await?;
     envelope::reply(&ask, &structure)
 }
 

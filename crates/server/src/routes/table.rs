@@ -1,7 +1,7 @@
 //! Tables: whole, by partition, by column. Containers are read alike: their fields are children.
 
 use axum::body::Body;
-use girih_engine::write::{WriteMode, WriteRequest};
+use girih_engine::write::WriteMode;
 use girih_model::{Error, Family, Result, Selection};
 
 use crate::ask::Ask;
@@ -36,17 +36,18 @@ pub(super) async fn read_partition_by_body(ask: Ask, body: Body) -> Reply {
 }
 
 pub(super) async fn write(ask: Ask, body: Body) -> Reply {
-    store(ask, body, Selection::all(), WriteMode::Replace).await
+    data::store(&ask, body, TABLE, Selection::all(), WriteMode::Replace, None).await?;
+    envelope::null()
 }
 
 pub(super) async fn write_partition(ask: Ask, body: Body) -> Reply {
-    let selection = partition(&ask)?;
-    store(ask, body, selection, WriteMode::Replace).await
+    data::store(&ask, body, TABLE, partition(&ask)?, WriteMode::Replace, None).await?;
+    envelope::null()
 }
 
 pub(super) async fn append_partition(ask: Ask, body: Body) -> Reply {
-    let selection = partition(&ask)?;
-    store(ask, body, selection, WriteMode::Append).await
+    data::store(&ask, body, TABLE, partition(&ask)?, WriteMode::Append, None).await?;
+    envelope::null()
 }
 
 pub(super) async fn read_container(ask: Ask, _: Body) -> Reply {
@@ -62,16 +63,6 @@ pub(super) async fn read_container_by_body(ask: Ask, body: Body) -> Reply {
 pub(super) async fn read_node(ask: Ask, _: Body) -> Reply {
     let fields = ask.query().list("field");
     data::export(&ask, EITHER, Selection { fields, ..Selection::all() }).await
-}
-
-async fn store(ask: Ask, body: Body, selection: Selection, mode: WriteMode) -> Reply {
-    let path = ask.path()?;
-    let persist = ask.query().boolean("persist", true)?;
-    let (content_type, stream) = body::data(&ask, body)?;
-    let families = TABLE.to_vec();
-    let request = WriteRequest { families, selection, mode, patch: None, content_type, body: stream, persist };
-    ask.engine().write(ask.caller(), &path, request).await?;
-    envelope::null()
 }
 
 /// `column`, or its former name `field`.
