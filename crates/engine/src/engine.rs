@@ -84,6 +84,21 @@ impl Engine {
         Ok(Self { inner: Arc::new(Inner { options, mounts, locks: Locks::default(), open }) })
     }
 
+    /// Answers when the databases do.
+    pub async fn ready(&self) -> Result<()> {
+        for mount in &self.inner.mounts {
+            mount.database.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes what is running and closes the catalogs.
+    pub async fn close(&self) {
+        for mount in &self.inner.mounts {
+            mount.database.close().await;
+        }
+    }
+
     pub fn options(&self) -> &EngineOptions {
         &self.inner.options
     }

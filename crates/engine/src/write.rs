@@ -73,8 +73,7 @@ impl Engine {
         }
         let dataset = self.open_node(mount, &node).await?;
         let after = dataset.write(&selection, data, request.mode).await?;
-        let changed = (after != structure).then(|| after.clone());
-        mount.database.record_write(node.id, node.version, changed).await?;
+        mount.database.record_write(node.id, &structure, &after).await?;
         Ok(after)
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Visit {
     pub(crate) base: BaseUrl,
     pub(crate) dialect: Dialect,
     pub(crate) query: QueryString,
-    pub(crate) timings: Timings,
+    pub(crate) timings: Arc<Timings>,
 }
 
 pub(crate) struct Ask {

@@ -5,10 +5,12 @@ use axum::http::header;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{StreamExt, TryStreamExt};
 use girih_model::{ByteStream, Error, Result, ResultExt};
-use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::ask::Ask;
+
+/// Most bytes of a JSON body: enough for the chunks of a very large array.
+const MAX_JSON_BYTES: u64 = 32 << 20;
 
 /// Reads a JSON body of this type.
 ///
@@ -37,18 +39,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         // serde_json speaks of data when the JSON is sound; it also limits the nesting.
         let sound = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
         let message = format!("The request body does not fit: {e}");
-        if sound { Error::unprocessable(message) } else { Error::malformed(format!("The request body is not valid JSON: {e}")) }
+        if sound {
+            Error::unprocessable(message)
+        } else {
+            Error::malformed(format!("The request body is not valid JSON: {e}"))
+        }
     })
 }
 
 async fn json_bytes(ask: &Ask, body: Body) -> Result<Bytes> {
     let content_type = ask.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let bare = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    if let Some(other) = bare.filter(|bare| bare != "application/json" && !bare.ends_with("+json") && !bare.is_empty()) {
+    if let Some(other) = bare.filter(|bare| bare != "application/json" && !bare.ends_with("+json") && !bare.is_empty())
+    {
         return Err(Error::unsupported_media_type(format!("Send application/json, not {other:?}.")));
     }
-    let limit = ask.app.options.max_json_bytes;
-    let mut stream = limited(ask, body, limit, "A JSON body")?;
+    let mut stream = limited(ask, body, MAX_JSON_BYTES, "A JSON body")?;
     let mut all = BytesMut::new();
     while let Some(piece) = stream.try_next().await? {
         all.extend_from_slice(&piece);
@@ -56,23 +62,36 @@ async fn json_bytes(ask: &Ask, body: Body) -> Result<Bytes> {
     Ok(all.freeze())
 }
 
-/// The media type and the bytes of uploaded data.
-pub(crate) fn data(ask: &Ask, body: Body) -> Result<(String, ByteStream)> {
+/// Data on its way in.
+pub(crate) struct Upload {
+    pub(crate) content_type: String,
+    pub(crate) stream: ByteStream,
+}
+
+/// # Errors
+/// `UnsupportedMediaType` without a media type, `TooLarge` when more is announced than is allowed.
+pub(crate) fn data(ask: &Ask, body: Body) -> Result<Upload> {
     let content_type = ask.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.filter(|value| !value.trim().is_empty()).ok_or_else(|| {
         Error::unsupported_media_type("A body needs a Content-Type header, such as application/octet-stream.")
     })?;
-    let limit = ask.engine().options().request_bytesize_limit;
-    Ok((content_type.to_owned(), limited(ask, body, limit, "A request body")?))
+    let stream = limited(ask, body, ask.app.options.max_body_bytes, "A request body")?;
+    Ok(Upload { content_type: content_type.to_owned(), stream })
+}
+
+/// Bytes of the body, as the caller has announced them.
+pub(crate) fn announced(ask: &Ask) -> Option<u64> {
+    ask.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Passes on up to `limit` bytes; refuses at once what announces more.
 fn limited(ask: &Ask, body: Body, limit: u64, what: &'static str) -> Result<ByteStream> {
     let too_large = move || {
-        Error::too_large(format!("{what} can have at most {limit} bytes. Send the data in smaller parts, such as blocks or partitions."))
+        Error::too_large(format!(
+            "{what} can have at most {limit} bytes. Send the data in smaller parts, such as blocks or partitions."
+        ))
     };
-    let announced = ask.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit) {
+    if announced(ask).is_some_and(|bytes| bytes > limit) {
         return Err(too_large());
     }
     if let Some(coding) = ask.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {

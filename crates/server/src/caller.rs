@@ -146,8 +146,14 @@ mod tests {
         let get = |query, headers: &[_]| check(&gate, Method::GET, query, headers);
         assert_eq!(get("", &[]).unwrap(), "anon");
         assert_eq!(get("api_key=secret", &[("authorization", "Apikey no")]).unwrap(), "singleuser");
-        assert_eq!(get("", &[("authorization", "apikey secret"), ("cookie", "tiled_api_key=no")]).unwrap(), "singleuser");
-        assert_eq!(get("", &[("authorization", "Bearer x"), ("cookie", "tiled_api_key=secret")]).unwrap(), "singleuser");
+        assert_eq!(
+            get("", &[("authorization", "apikey secret"), ("cookie", "tiled_api_key=no")]).unwrap(),
+            "singleuser"
+        );
+        assert_eq!(
+            get("", &[("authorization", "Bearer x"), ("cookie", "tiled_api_key=secret")]).unwrap(),
+            "singleuser"
+        );
         assert_eq!(get("api_key=no", &[("authorization", "Apikey secret")]), Err(ErrorKind::Unauthenticated));
         assert_eq!(get("", &[("authorization", "Bearer x")]), Err(ErrorKind::Unauthenticated));
         assert_eq!(get("", &[("authorization", "secret")]), Err(ErrorKind::Malformed));

@@ -23,6 +23,8 @@ pub(crate) struct Dialect {
     pub(crate) no_properties: bool,
     /// Before 0.2.19: `access_blob` instead of `access_tags`.
     pub(crate) access_blob: bool,
+    /// All Python clients: they read a file name in its plain form only, but as UTF-8.
+    pub(crate) plain_filename: bool,
 }
 
 impl Dialect {
@@ -30,11 +32,13 @@ impl Dialect {
     /// `Malformed` for a client that is too old.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self> {
         let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let Some(text) = agent.and_then(|agent| agent.strip_prefix("python-tiled/")) else { return Ok(Self::default()) };
+        let Some(text) = agent.and_then(|agent| agent.strip_prefix("python-tiled/")) else {
+            return Ok(Self::default());
+        };
         let text = text.split_whitespace().next().unwrap_or_default();
         let Some(version) = Version::parse(text) else {
             tracing::debug!(version = text, "the client's version cannot be read");
-            return Ok(Self::default());
+            return Ok(Self { plain_filename: true, ..Self::default() });
         };
         if version.order() < OLDEST.order() && !text.contains("dev") {
             return Err(Error::malformed(format!(
@@ -42,7 +46,7 @@ impl Dialect {
             )));
         }
         let before = |minor| version.order() < Version { release: [0, 2, minor], pre: None }.order();
-        Ok(Self { no_asset_size: before(13), no_properties: before(4), access_blob: before(19) })
+        Ok(Self { no_asset_size: before(13), no_properties: before(4), access_blob: before(19), plain_filename: true })
     }
 }
 
@@ -89,7 +93,9 @@ mod tests {
         for agent in ["python-tiled/0.1.0a103", "python-tiled/0.0.9", "python-tiled/0.1.0a2 (linux)"] {
             assert!(of(agent).is_err(), "{agent}");
         }
-        for agent in ["python-tiled/0.1.0a104", "python-tiled/0.1.0b1", "python-tiled/0.1.0a1.dev5", "curl/8", "python-tiled/x"] {
+        for agent in
+            ["python-tiled/0.1.0a104", "python-tiled/0.1.0b1", "python-tiled/0.1.0a1.dev5", "curl/8", "python-tiled/x"]
+        {
             assert!(of(agent).is_ok(), "{agent}");
         }
     }
@@ -97,11 +103,12 @@ mod tests {
     #[test]
     fn each_age_gets_what_it_understands() {
         let dialect = |version: &str| of(&format!("python-tiled/{version}")).unwrap();
-        assert_eq!(dialect("0.2.20"), Dialect::default());
-        assert_eq!(dialect("0.2.13"), Dialect { access_blob: true, ..Dialect::default() });
-        assert_eq!(dialect("0.2.12"), Dialect { access_blob: true, no_asset_size: true, no_properties: false });
-        assert_eq!(dialect("0.2.3").no_properties, true);
-        assert_eq!(dialect("0.2.13rc1").no_asset_size, true);
-        assert_eq!(dialect("1.0"), Dialect::default());
+        let today = Dialect { plain_filename: true, ..Dialect::default() };
+        assert_eq!(dialect("0.2.20"), today);
+        assert_eq!(dialect("0.2.13"), Dialect { access_blob: true, ..today });
+        assert_eq!(dialect("0.2.12"), Dialect { access_blob: true, no_asset_size: true, ..today });
+        assert!(dialect("0.2.3").no_properties && dialect("0.2.13rc1").no_asset_size);
+        assert_eq!(of("curl/8").unwrap(), Dialect::default());
+        assert_eq!(dialect("1.0"), today);
     }
 }

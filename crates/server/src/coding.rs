@@ -52,7 +52,12 @@ pub(crate) struct Choice {
 }
 
 /// Compresses with the first of `candidates`, unless the beginning of the body does not shrink by a tenth.
-pub(crate) async fn choose(candidates: &[Coding], mut body: ByteStream, _itemsize: usize, length: Option<u64>) -> Result<Choice> {
+pub(crate) async fn choose(
+    candidates: &[Coding],
+    mut body: ByteStream,
+    _itemsize: usize,
+    length: Option<u64>,
+) -> Result<Choice> {
     let Some(coding) = candidates.first().copied().filter(|coding| *coding != Coding::Identity) else {
         return Ok(Choice { coding: Coding::Identity, body, length });
     };

@@ -1,18 +1,20 @@
-//! Replies that are data.
+//! Data out and in.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use girih_engine::export::{ExportRequest, Exported};
+use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
 use girih_model::selection::parse_numbers;
-use girih_model::{Family, Result, Selection};
+use girih_model::{Family, Result, Selection, Structure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::ask::Ask;
+use crate::client::Dialect;
 use crate::compress::{Itemsize, accepted};
 use crate::envelope::{REVALIDATE, vary};
 use crate::error::Reply;
-use crate::{etag, negotiate};
+use crate::{body, etag, negotiate};
 
 /// Parameters that some encoders know.
 const ENCODER_PARAMETERS: [&str; 4] = ["vmin", "vmax", "cmap", "log"];
@@ -38,6 +40,31 @@ pub(crate) async fn export(ask: &Ask, families: &[Family], selection: Selection)
     Ok(respond(ask, exported, filename.as_deref()))
 }
 
+/// Stores a body in the selected part of a node; returns the structure afterwards.
+pub(crate) async fn store(
+    ask: &Ask,
+    body: Body,
+    families: &[Family],
+    selection: Selection,
+    mode: WriteMode,
+    patch: Option<ArrayPatch>,
+) -> Result<Structure> {
+    let path = ask.path()?;
+    let persist = ask.query().boolean("persist", true)?;
+    let upload = body::data(ask, body)?;
+    let request = WriteRequest {
+        families: families.to_vec(),
+        selection,
+        mode,
+        patch,
+        content_type: upload.content_type,
+        content_length: body::announced(ask),
+        body: upload.stream,
+        persist,
+    };
+    ask.engine().write(ask.caller(), &path, request).await
+}
+
 fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
     let (mut response, tag) = match exported {
         Exported::NotModified { etag } => (StatusCode::NOT_MODIFIED.into_response(), Some(etag)),
@@ -56,7 +83,7 @@ fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
                 vary(headers, "Accept-Encoding");
             }
             if let Some(name) = filename {
-                headers.insert(header::CONTENT_DISPOSITION, attachment(name));
+                headers.insert(header::CONTENT_DISPOSITION, attachment(name, ask.visit.dialect));
             }
             (response, etag)
         }
@@ -87,15 +114,20 @@ fn expected_shape(text: &str) -> Result<Vec<u64>> {
     if text == "scalar" { Ok(Vec::new()) } else { parse_numbers("expected_shape", text) }
 }
 
-/// `Content-Disposition` that suggests a file name (RFC 6266); a name with more than plain characters is given twice.
-pub(crate) fn attachment(name: &str) -> HeaderValue {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
-    let text = if plain == name {
-        format!("attachment; filename=\"{plain}\"")
+/// `Content-Disposition` that suggests a file name (RFC 6266). A name with more than plain characters is given twice,
+/// or, for clients that know only the plain form, once in UTF-8.
+pub(crate) fn attachment(name: &str, dialect: Dialect) -> HeaderValue {
+    let replace = |keep: &dyn Fn(char) -> bool| -> String {
+        name.chars().map(|c| if keep(c) && !c.is_control() && !"\"\\%/".contains(c) { c } else { '_' }).collect()
+    };
+    let ascii = replace(&|c| c.is_ascii());
+    let text = if dialect.plain_filename {
+        format!("attachment; filename=\"{}\"", replace(&|_| true))
+    } else if ascii == name {
+        format!("attachment; filename=\"{ascii}\"")
     } else {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
-        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
+        format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("attachment"))
 }
@@ -106,8 +138,11 @@ mod tests {
 
     #[test]
     fn file_names_cannot_break_out() {
-        assert_eq!(attachment("x.csv"), "attachment; filename=\"x.csv\"");
-        let odd = attachment("a\"b\r\né.json");
+        let attachment = |name, plain_filename| attachment(name, Dialect { plain_filename, ..Dialect::default() });
+        assert_eq!(attachment("x y.csv", false), "attachment; filename=\"x y.csv\"");
+        let python = attachment("é\".csv", true);
+        assert_eq!(std::str::from_utf8(python.as_bytes()).unwrap(), "attachment; filename=\"é_.csv\"");
+        let odd = attachment("a\"b\r\né.json", false);
         assert_eq!(odd, "attachment; filename=\"a_b___.json\"; filename*=UTF-8''a%22b%0D%0A%C3%A9%2Ejson");
     }
 

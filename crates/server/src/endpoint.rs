@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use futures::future::BoxFuture;
 use girih_engine::Permission;
 use girih_model::Error;
+use tracing::Instrument;
 
 use crate::App;
 use crate::ask::{Ask, Visit};
@@ -119,8 +120,13 @@ impl Endpoint {
     }
 
     /// The path up to `{path}`.
-    fn prefix(&self) -> &'static str {
+    pub(crate) fn prefix(&self) -> &'static str {
         self.path.strip_suffix("{path}").unwrap_or(self.path)
+    }
+
+    /// Whether the path of another endpoint is one of those that `{path}` takes.
+    pub(crate) fn covers(&self, other: &str) -> bool {
+        self.prefix() != self.path && other.len() > self.path.len() && other.starts_with(self.prefix())
     }
 
     /// What metrics call it: `metadata`, `array/full`; `about` for the root of the API.
@@ -140,16 +146,34 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let rest = parts.uri.path().strip_prefix(self.prefix()).unwrap_or_default().to_owned();
         let reply = match parts.extensions.remove::<Arc<Visit>>() {
-            None => Err(Error::internal("Internal server error").context("routing a request that was not admitted").into()),
+            None => {
+                Err(Error::internal("Internal server error").context("routing a request that was not admitted").into())
+            }
             // Before anything else: what a stranger sends is not even looked at.
             Some(visit) => match self.check(&visit) {
                 Err(refusal) => Err(refusal),
-                Ok(()) => (self.handler)(Ask { app, visit, method: parts.method, headers: parts.headers, rest }, body).await,
+                Ok(()) => {
+                    let safe = parts.method.is_safe();
+                    let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest };
+                    let work = (self.handler)(ask, body);
+                    if safe { work.await } else { to_the_end(work).await }
+                }
             },
         };
         let mut response = reply.into_response();
         response.extensions_mut().insert(EndpointName(self.name()));
         response
+    }
+}
+
+/// Does work that is not given up halfway when the caller goes away: their request is half, ours shall not be.
+async fn to_the_end(work: BoxFuture<'static, Reply>) -> Reply {
+    match tokio::spawn(work.in_current_span()).await {
+        Ok(reply) => reply,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::busy("The server is shutting down.").into()),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use girih_model::ResultExt;
 use serde::Serialize;
 
@@ -54,9 +54,4 @@ pub(crate) fn vary(headers: &mut HeaderMap, name: &'static str) {
     if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
         headers.insert(header::VARY, value);
     }
-}
-
-/// Marks a response that is already as small as it gets.
-pub(crate) fn is_encoded(response: &Response) -> bool {
-    response.headers().contains_key(header::CONTENT_ENCODING)
 }

@@ -1,25 +1,123 @@
+//! The HTTP door. Sees neither SQL nor files: it parses a request, calls one method of the engine and
+//! presents what comes back.
+//!
+//! Layers, from the outside: [`watch`] (id, panics, log, metrics), [`cors`], [`limits`] (turns, time),
+//! [`admit`] (address, client, caller, cookies), [`compress`], then the table in [`routes`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use girih_engine::Engine;
+use tokio::sync::Semaphore;
+
 pub mod config;
 
-// Local stand-in while the server is being written elsewhere.
-use std::time::Duration;
-#[derive(Debug, Clone, Default)]
+mod admit;
+mod ask;
+mod base;
+mod body;
+mod caller;
+mod client;
+mod coding;
+mod compress;
+mod cookie;
+mod cors;
+mod data;
+mod endpoint;
+mod envelope;
+mod error;
+mod etag;
+mod limits;
+mod links;
+mod metrics;
+mod negotiate;
+mod openapi;
+mod paging;
+mod present;
+mod query;
+mod ranges;
+mod routes;
+mod serve;
+mod sorting;
+mod stall;
+mod watch;
+
+pub use openapi::document;
+pub use serve::serve;
+
+/// Everything that can be set about the door.
+#[derive(Clone)]
 pub struct ServerOptions {
+    /// The single user's key; `None`: nobody can write.
     pub api_key: Option<String>,
+    /// Callers without credentials may read.
     pub allow_anonymous: bool,
+    /// Where a proxy mounts us, such as `/tiled`; empty for the root.
     pub root_path: String,
-    pub trust_forwarded: bool,
+    /// Sites whose pages may talk to us, such as `https://example.com`; `*` for any, without the visitor's credentials.
     pub allow_origins: Vec<String>,
+    /// Count and time requests, for `GET /api/v1/metrics`.
     pub metrics: bool,
+    /// Believe `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    pub trust_forwarded: bool,
+    /// Most bytes of data in one request.
     pub max_body_bytes: u64,
+    /// Longest time without progress: until the head of an answer, and between pieces of bodies. `None`: for ever.
     pub request_timeout: Option<Duration>,
 }
-pub fn router(_engine: girih_engine::Engine, _options: ServerOptions) -> axum::Router {
-    axum::Router::new()
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            api_key: None,
+            allow_anonymous: false,
+            root_path: String::new(),
+            allow_origins: Vec::new(),
+            metrics: true,
+            trust_forwarded: true,
+            max_body_bytes: 4 << 30,
+            request_timeout: Some(Duration::from_secs(120)),
+        }
+    }
 }
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    router: axum::Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+
+/// What all handlers share.
+pub(crate) struct App {
+    pub(crate) engine: Engine,
+    pub(crate) options: ServerOptions,
+    pub(crate) gate: caller::Gate,
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) metrics: Option<metrics::Metrics>,
+}
+
+impl App {
+    fn new(engine: Engine, mut options: ServerOptions) -> Self {
+        options.root_path = options.root_path.trim_end_matches('/').to_owned();
+        if !(options.root_path.is_empty() || options.root_path.starts_with('/')) {
+            options.root_path.insert(0, '/');
+        }
+        Self {
+            engine,
+            // The key itself is not kept.
+            gate: caller::Gate::new(options.api_key.take().as_deref(), options.allow_anonymous),
+            turns: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
+            metrics: options.metrics.then(metrics::Metrics::new),
+            options,
+        }
+    }
+}
+
+/// The whole server as a service, without a socket.
+pub fn router(engine: Engine, options: ServerOptions) -> Router {
+    let app = Arc::new(App::new(engine, options));
+    // As a fallback, so that the layers see every request before it is routed, and may still change its path.
+    Router::new()
+        .fallback_service(routes::router(&app))
+        .layer(from_fn(compress::compress))
+        .layer(from_fn_with_state(app.clone(), admit::admit))
+        .layer(from_fn_with_state(app.clone(), limits::limit))
+        .layer(from_fn_with_state(app.clone(), cors::cors))
+        .layer(from_fn_with_state(app, watch::watch))
 }

@@ -1,8 +1,8 @@
 //! Bounds on what one request, and all of them together, may use.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ use crate::App;
 use crate::admit::HEALTH;
 use crate::error::{Failure, detail};
 
+/// Requests that are worked on at the same time; the others wait for their turn.
+pub(crate) const MAX_REQUESTS: usize = 512;
+/// Most bytes after the question mark of a URL.
+const MAX_QUERY_BYTES: usize = 32 << 10;
 /// How long a request waits for its turn before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -28,17 +32,18 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     if request.uri().path() == HEALTH {
         return next.run(request).await;
     }
-    let most = app.options.max_query_bytes;
-    if request.uri().query().is_some_and(|query| query.len() > most) {
+    if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
         let message = format!(
-            "The query can have at most {most} bytes. Use the POST variant of this endpoint, or ask for less at once."
+            "The query can have at most {MAX_QUERY_BYTES} bytes. Use the POST variant of this endpoint, or ask for less at once."
         );
         return detail(StatusCode::URI_TOO_LONG, &message);
     }
     let Ok(Ok(permit)) = timeout(PATIENCE, app.turns.clone().acquire_owned()).await else {
-        return Failure::from(Error::busy("The server is busy with other requests. Try again in a moment.")).into_response();
+        return Failure::from(Error::busy("The server is busy with other requests. Try again in a moment."))
+            .into_response();
     };
-    let patience = app.options.request_timeout;
+    // Without a limit: as good as for ever.
+    let patience = app.options.request_timeout.unwrap_or(Duration::from_secs(10 * 365 * 86_400));
     let progress = Arc::new(Progress::new(&request));
     let request = request.map(|body| Body::new(Watched { body, progress: progress.clone() }));
     let mut answer = pin!(next.run(request));
@@ -165,5 +170,62 @@ impl HttpBody for Paced {
 
     fn size_hint(&self) -> SizeHint {
         HttpBody::size_hint(&self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use futures::{StreamExt, stream};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::ServerOptions;
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    async fn ask(app: Arc<App>, path: &str) -> Response {
+        let stalling = || async {
+            let pieces = stream::iter(["a", "b"]).map(Ok::<_, Error>).chain(stream::pending());
+            Response::new(Body::from_stream(pieces))
+        };
+        let slow_but_steady = || async {
+            let pieces = stream::iter(0..5).then(|_| async {
+                tokio::time::sleep(PATIENCE / 2).await;
+                Ok::<_, Error>("x")
+            });
+            Response::new(Body::from_stream(pieces))
+        };
+        let router = Router::new()
+            .route("/never", get(std::future::pending::<String>))
+            .route("/stalling", get(stalling))
+            .route("/steady", get(slow_but_steady))
+            .layer(axum::middleware::from_fn_with_state(app, limit));
+        router.oneshot(Request::builder().uri(path).body(Body::empty()).unwrap()).await.unwrap()
+    }
+
+    fn app() -> Arc<App> {
+        let engine = girih_engine::Engine::new(Default::default(), vec![]).unwrap();
+        Arc::new(App::new(engine, ServerOptions { request_timeout: Some(PATIENCE), ..Default::default() }))
+    }
+
+    #[tokio::test]
+    async fn what_does_not_go_on_is_given_up_and_what_does_is_not() {
+        let answer = ask(app(), "/never").await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = ask(app(), "/stalling").await.into_body();
+        assert!(axum::body::to_bytes(body, 100).await.is_err());
+        let body = ask(app(), "/steady").await.into_body();
+        assert_eq!(axum::body::to_bytes(body, 100).await.unwrap(), "xxxxx");
+    }
+
+    #[tokio::test]
+    async fn a_request_keeps_its_turn_until_its_answer_is_sent() {
+        let app = app();
+        let answer = ask(app.clone(), "/steady").await;
+        assert_eq!(app.turns.available_permits(), MAX_REQUESTS - 1);
+        drop(answer);
+        assert_eq!(app.turns.available_permits(), MAX_REQUESTS);
     }
 }

@@ -34,7 +34,11 @@ pub(crate) fn links(api: &str, path: &NodePath, family: Family, structure: Optio
     let mut links = vec![("self", to("metadata"))];
     match family {
         Family::Container => {
-            links.extend([("search", to("search")), ("search_deep", to("search-deep")), ("full", to("container/full"))]);
+            links.extend([
+                ("search", to("search")),
+                ("search_deep", to("search-deep")),
+                ("full", to("container/full")),
+            ]);
         }
         Family::Array | Family::Sparse => {
             let axes = structure.and_then(Structure::as_array).map_or(0, |array| array.shape.len());

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, header};
-use girih_model::{Result, ResultExt};
 use metrics::{Label, Unit, describe_histogram, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -12,9 +11,8 @@ const READ: &str = "tiled_read_duration_seconds";
 const LENGTH: &str = "tiled_response_content_length_bytes";
 
 /// Seconds.
-const DURATION_BUCKETS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
+const DURATION_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 /// Bytes.
 const LENGTH_BUCKETS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
@@ -24,18 +22,18 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Self {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), DURATION_BUCKETS)
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".into()), LENGTH_BUCKETS));
-        let recorder = builder.internal(|| "setting up metrics".into())?.build_recorder();
+        let recorder = builder.expect("both lists have buckets").build_recorder();
         let handle = recorder.handle();
         with_local_recorder(&recorder, || {
             describe_histogram!(DURATION, Unit::Seconds, "Time until the head of the response was ready");
             describe_histogram!(READ, Unit::Seconds, "Time spent on finding and opening data");
             describe_histogram!(LENGTH, Unit::Bytes, "Length of responses whose length is known beforehand");
         });
-        Ok(Self { recorder, handle })
+        Self { recorder, handle }
     }
 
     pub(crate) fn record(
@@ -84,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_was_recorded_is_rendered() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new();
         let timings = [("read", Duration::from_millis(2))];
         metrics.record(&Method::GET, 200, "search", Duration::from_millis(3), &timings, &HeaderMap::new());
         let odd = Method::from_bytes(b"BREW").unwrap();

@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn format_goes_before_accept() {
-        assert_eq!(names(&accept("a/b"), "format=csv,text/csv;header%3Dabsent"), "format: csv text/csv{\"header\": \"absent\"}");
+        assert_eq!(
+            names(&accept("a/b"), "format=csv,text/csv;header%3Dabsent"),
+            "format: csv text/csv{\"header\": \"absent\"}"
+        );
         let empty = QueryString::parse(Some("format=")).unwrap();
         assert!(wanted(&HeaderMap::new(), &empty).is_err());
     }

@@ -101,7 +101,8 @@ impl View {
             if self.dialect.access_blob { (None, tags.map(|tags| blob(&tags))) } else { (tags, None) };
         let attributes = Attributes {
             ancestors,
-            structure_family: (self.shows("structure_family") || (is_container && !self.is_bare())).then_some(entry.family),
+            structure_family: (self.shows("structure_family") || (is_container && !self.is_bare()))
+                .then_some(entry.family),
             specs: self.shows("specs").then_some(entry.specs),
             metadata,
             structure,

@@ -25,9 +25,10 @@ impl QueryString {
     pub(crate) fn parse(raw: Option<&str>) -> Result<Self> {
         let decode = |text: &str| {
             let spaced = text.replace('+', " ");
-            percent_decode_str(&spaced).decode_utf8().map(String::from).map_err(|_| {
-                Error::malformed(format!("The query parameter {text:?} is not percent-encoded UTF-8."))
-            })
+            percent_decode_str(&spaced)
+                .decode_utf8()
+                .map(String::from)
+                .map_err(|_| Error::malformed(format!("The query parameter {text:?} is not percent-encoded UTF-8.")))
         };
         let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| {
@@ -35,6 +36,11 @@ impl QueryString {
             Ok((decode(name)?, decode(value)?))
         });
         Ok(Self(pairs.collect::<Result<_>>()?))
+    }
+
+    /// All parameters, in their order.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(crate) fn pairs(&self) -> &[(String, String)] {
@@ -64,7 +70,8 @@ impl QueryString {
         let Some(text) = self.one(name) else { return Ok(None) };
         text.trim().parse().ok().filter(|n| range.contains(n)).map(Some).ok_or_else(|| {
             let (from, to) = range.into_inner();
-            let limits = if to >= i64::MAX as u64 { format!("of at least {from}") } else { format!("from {from} to {to}") };
+            let limits =
+                if to >= i64::MAX as u64 { format!("of at least {from}") } else { format!("from {from} to {to}") };
             Error::unprocessable(format!("{name}={text:?} is not an integer {limits}."))
         })
     }

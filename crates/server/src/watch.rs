@@ -104,6 +104,24 @@ fn said(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_panic_costs_one_request() {
+        async fn fall() -> Response {
+            panic!("the sky")
+        }
+        let app =
+            Arc::new(App::new(girih_engine::Engine::new(Default::default(), vec![]).unwrap(), Default::default()));
+        let router = axum::Router::new()
+            .route("/api/fall", axum::routing::get(fall))
+            .layer(axum::middleware::from_fn_with_state(app, watch));
+        let request = Request::builder().uri("/api/fall").body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key(REQUEST_ID));
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        assert_eq!(body, "{\"detail\":\"Internal server error\"}");
+    }
+
     #[test]
     fn only_uuids_are_accepted_as_ids() {
         let mut headers = HeaderMap::new();

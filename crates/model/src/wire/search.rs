@@ -17,11 +17,14 @@ pub struct PageLinks {
     pub next: Option<String>,
 }
 
+/// Metadata keys, in the order of the request, and their values.
+pub type DistinctValues = Vec<(String, Vec<BucketReply<Value>>)>;
+
 /// What was not asked for is null.
 #[derive(Debug, Clone, Serialize)]
 pub struct DistinctReply {
     #[serde(serialize_with = "as_map")]
-    pub metadata: Option<Vec<(String, Vec<BucketReply<Value>>)>>,
+    pub metadata: Option<DistinctValues>,
     pub structure_families: Option<Vec<BucketReply<Family>>>,
     pub specs: Option<Vec<BucketReply<Vec<Spec>>>>,
 }
@@ -32,10 +35,7 @@ pub struct BucketReply<T> {
     pub count: Option<u64>,
 }
 
-fn as_map<S: Serializer>(
-    keys: &Option<Vec<(String, Vec<BucketReply<Value>>)>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_map<S: Serializer>(keys: &Option<DistinctValues>, serializer: S) -> Result<S::Ok, S::Error> {
     let Some(keys) = keys else { return serializer.serialize_none() };
     let mut map = serializer.serialize_map(Some(keys.len()))?;
     for (key, values) in keys {

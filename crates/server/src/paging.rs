@@ -1,0 +1,104 @@
+//! `page[limit]`, `page[offset]`, `page[cursor]`, and the links from page to page.
+
+use girih_engine::search::{Cursor, Page};
+use girih_model::wire::PageLinks;
+use girih_model::{Error, Result};
+
+use crate::query::{QueryString, encode};
+
+const DEFAULT_LIMIT: u64 = 100;
+const MAX_LIMIT: u64 = 300;
+
+const LIMIT: &str = "page[limit]";
+const OFFSET: &str = "page[offset]";
+const CURSOR: &str = "page[cursor]";
+/// Parameters that say who asks, not what: they do not belong into links.
+const PERSONAL: [&str; 2] = ["api_key", "csrf"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Paging {
+    pub(crate) page: Page,
+    pub(crate) limit: u64,
+}
+
+/// Where the next page begins.
+#[derive(Debug)]
+pub(crate) enum Next {
+    None,
+    Cursor(Cursor),
+    Offset(u64),
+}
+
+impl Paging {
+    pub(crate) fn of(query: &QueryString) -> Result<Self> {
+        let limit = query.integer(LIMIT, 0..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        let offset = query.integer(OFFSET, 0..=i64::MAX as u64)?;
+        let page = match (offset, query.one(CURSOR)) {
+            (Some(_), Some(_)) => {
+                return Err(Error::malformed("Cannot specify both page[cursor] and page[offset]"));
+            }
+            (_, Some(cursor)) => Page::After(Cursor(cursor.to_owned())),
+            (Some(0) | None, None) => Page::First,
+            (Some(offset), None) => Page::Offset(offset),
+        };
+        Ok(Self { page, limit })
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        match &self.page {
+            Page::Offset(offset) => *offset,
+            Page::First | Page::After(_) => 0,
+        }
+    }
+
+    /// Links to this page, the first and the next one. Filters, order and fields stay as they are.
+    pub(crate) fn links(&self, url: &str, query: &QueryString, next: Next) -> PageLinks {
+        let limit = self.limit.to_string();
+        let link = |place: Option<(&str, &str)>| {
+            let paging = place.into_iter().chain([(LIMIT, limit.as_str())]);
+            let rest = query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let rest = rest.filter(|(name, _)| !PERSONAL.contains(name) && ![LIMIT, OFFSET, CURSOR].contains(name));
+            format!("{url}{}", encode(paging.chain(rest)))
+        };
+        let offset_text = self.offset().to_string();
+        let here = match &self.page {
+            Page::First => None,
+            Page::Offset(_) => Some((OFFSET, offset_text.as_str())),
+            Page::After(cursor) => Some((CURSOR, cursor.0.as_str())),
+        };
+        let next = match next {
+            Next::None => None,
+            Next::Cursor(cursor) => Some(link(Some((CURSOR, &cursor.0)))),
+            Next::Offset(offset) => Some(link(Some((OFFSET, &offset.to_string())))),
+        };
+        PageLinks { this: link(here), first: link(None), next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_what_was_asked_and_forget_who_asked() {
+        let query = QueryString::parse(Some(
+            "page[offset]=4&page%5Blimit%5D=2&sort=-a&filter[eq][condition][key]=x+y&fields=&api_key=secret",
+        ))
+        .unwrap();
+        let links = Paging::of(&query).unwrap().links("H/search/q", &query, Next::Cursor(Cursor("c/1".into())));
+        let rest = "page[limit]=2&sort=-a&filter[eq][condition][key]=x%20y&fields=";
+        assert_eq!(links.this, format!("H/search/q?page[offset]=4&{rest}"));
+        assert_eq!(links.first, format!("H/search/q?{rest}"));
+        assert_eq!(links.next.unwrap(), format!("H/search/q?page[cursor]=c/1&{rest}"));
+    }
+
+    #[test]
+    fn limits_and_contradictions() {
+        let paging = |text| Paging::of(&QueryString::parse(Some(text)).unwrap());
+        assert_eq!(paging("").unwrap(), Paging { page: Page::First, limit: 100 });
+        assert_eq!(paging("page[limit]=0&page[offset]=0").unwrap(), Paging { page: Page::First, limit: 0 });
+        for bad in ["page[limit]=301", "page[limit]=x", "page[offset]=-1", "page[offset]=1&page[cursor]=a"] {
+            assert!(paging(bad).is_err(), "{bad}");
+        }
+    }
+}
