@@ -20,6 +20,9 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod conversion;
+mod spreadsheet;
+mod temporary;
+pub mod xlsx;
 pub mod csv;
 pub mod html;
 pub mod json;
@@ -153,6 +156,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &png::Png,
     &tiff::Tiff,
     &html::Html,
+    &xlsx::Xlsx,
 ];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.

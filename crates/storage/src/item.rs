@@ -13,7 +13,7 @@ mod real;
 mod text;
 mod time;
 
-pub use cell::Cell;
+pub use cell::{Cell, Timestamp};
 pub use json::push_json_string;
 pub use real::Real;
 pub use text::push_bytes_literal;
