@@ -20,9 +20,6 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod conversion;
-mod spreadsheet;
-mod temporary;
-pub mod xlsx;
 pub mod csv;
 pub mod html;
 pub mod json;
@@ -30,6 +27,10 @@ pub mod json_seq;
 pub mod octet_stream;
 pub mod png;
 pub mod tiff;
+pub mod hdf5;
+mod spreadsheet;
+mod temporary;
+pub mod xlsx;
 
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
@@ -148,6 +149,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &octet_stream::OctetStream,
     &arrow_file::ArrowFile,
     &parquet::Parquet,
+    &hdf5::Hdf5,
     &json::Json,
     &json_seq::JsonSeq,
     &csv::CSV,
