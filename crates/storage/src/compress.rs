@@ -111,6 +111,7 @@ pub async fn choose(candidates: &[Coding], body: ByteStream, itemsize: usize, le
     })
     .await?;
     if (tried.len() as u64) < SMALLEST || compressed.len() * 10 >= tried.len() * 9 {
+        let length = length.or_else(|| rest.is_none().then_some(begin.len() as u64));
         return Ok(Choice { coding: Coding::Identity, body: chain(begin, rest), length });
     }
     if rest.is_none() && tried.len() == begin.len() {

@@ -30,6 +30,7 @@ pub mod tiff;
 pub mod hdf5;
 mod spreadsheet;
 mod temporary;
+pub mod xls;
 pub mod xlsx;
 
 /// What it cannot do keeps the default, which refuses.
@@ -159,6 +160,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &tiff::Tiff,
     &html::Html,
     &xlsx::Xlsx,
+    &xls::Xls,
 ];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.

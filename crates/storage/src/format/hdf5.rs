@@ -21,6 +21,8 @@ mod image;
 mod plan;
 mod replay;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use plan::Plan;
