@@ -229,8 +229,8 @@ impl Form {
         if self.copy(values, out) {
             return true;
         }
-        let rows = out.chunks_exact_mut(self.width).enumerate();
-        rows.map(|(row, to)| self.put_cell(&Cell::read(values, row), to)).all(|good| good)
+        let mut rows = out.chunks_exact_mut(self.width).enumerate();
+        rows.all(|(row, to)| self.put_cell(&Cell::read(values, row), to))
     }
 
     /// Numbers that lie in memory as they do in the file.

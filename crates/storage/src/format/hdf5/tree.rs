@@ -97,3 +97,49 @@ fn node(kind: Kind, level: u8, children: &[(u64, u64)], last: u64, left: u64, ri
     node.resize(kind.node_size(), 0);
     node
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::SUPERBLOCK;
+    use super::*;
+
+    fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
+        bytes[at..at + len].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
+    /// Goes down to the one child that a row can be in, as a reader does.
+    fn find(file: &[u8], root: u64, row: u64) -> u64 {
+        let mut at = root as usize;
+        loop {
+            assert_eq!(&file[at..at + 5], b"TREE\x01");
+            let (level, used) = (file[at + 5], number(file, at + 6, 2) as usize);
+            let first_row = |n: usize| number(file, at + HEADER + n * 32 + 8, 8);
+            let n =
+                (0..used).find(|n| (first_row(*n)..first_row(n + 1)).contains(&row)).expect("the keys cover all rows");
+            assert_eq!(number(file, at + HEADER + n * 32, 4), 80);
+            let child = number(file, at + HEADER + n * 32 + 24, 8);
+            if level == 0 {
+                return child;
+            }
+            at = child as usize;
+        }
+    }
+
+    #[test]
+    fn every_chunk_is_found() {
+        for count in [1u64, 64, 65, 64 * 64, 64 * 64 + 1] {
+            let chunks: Vec<_> = (0..count).map(|n| (10 * n, 1_000_000 + n)).collect();
+            let root = std::cell::Cell::new(0);
+            let (file, _) = Image::build(0, 1 << 30, |image| {
+                root.set(of_chunks(image, 80, chunks.clone(), 10 * count)?);
+                Ok(root.get())
+            })
+            .unwrap();
+            assert!(root.get() >= SUPERBLOCK as u64);
+            for (row, address) in chunks {
+                assert_eq!(find(&file, root.get(), row), address);
+                assert_eq!(find(&file, root.get(), row + 9), address);
+            }
+        }
+    }
+}
