@@ -98,12 +98,7 @@ pub struct Choice {
 ///
 /// # Errors
 /// Those of the body's first pieces.
-pub async fn choose(
-    candidates: &[Coding],
-    body: ByteStream,
-    itemsize: usize,
-    length: Option<u64>,
-) -> Result<Choice> {
+pub async fn choose(candidates: &[Coding], body: ByteStream, itemsize: usize, length: Option<u64>) -> Result<Choice> {
     let coding = candidates.iter().copied().find(|coding| coding.fits(length)).unwrap_or(Coding::Identity);
     if coding == Coding::Identity || length.is_some_and(|length| length < SMALLEST) {
         return Ok(Choice { coding: Coding::Identity, body, length });
@@ -116,6 +111,7 @@ pub async fn choose(
     })
     .await?;
     if (tried.len() as u64) < SMALLEST || compressed.len() * 10 >= tried.len() * 9 {
+        let length = length.or_else(|| rest.is_none().then_some(begin.len() as u64));
         return Ok(Choice { coding: Coding::Identity, body: chain(begin, rest), length });
     }
     if rest.is_none() && tried.len() == begin.len() {

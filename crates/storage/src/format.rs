@@ -27,6 +27,11 @@ pub mod json_seq;
 pub mod octet_stream;
 pub mod png;
 pub mod tiff;
+pub mod hdf5;
+mod spreadsheet;
+mod temporary;
+pub mod xls;
+pub mod xlsx;
 
 /// What it cannot do keeps the default, which refuses.
 #[async_trait]
@@ -145,6 +150,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &octet_stream::OctetStream,
     &arrow_file::ArrowFile,
     &parquet::Parquet,
+    &hdf5::Hdf5,
     &json::Json,
     &json_seq::JsonSeq,
     &csv::CSV,
@@ -153,6 +159,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &png::Png,
     &tiff::Tiff,
     &html::Html,
+    &xlsx::Xlsx,
+    &xls::Xls,
 ];
 
 /// The format of this media type; parameters count only where they are part of a format's identity.

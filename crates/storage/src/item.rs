@@ -13,7 +13,7 @@ mod real;
 mod text;
 mod time;
 
-pub use cell::Cell;
+pub use cell::{Cell, Timestamp};
 pub use json::push_json_string;
 pub use real::Real;
 pub use text::push_bytes_literal;
@@ -86,7 +86,12 @@ pub struct Member<'a> {
     bytes: &'a [u8],
 }
 
-impl Member<'_> {
+impl<'a> Member<'a> {
+    /// The value; `None` for a sub-array.
+    pub fn item(&self) -> Option<Item<'a>> {
+        self.shape.is_empty().then(|| self.reader.read(self.bytes))
+    }
+
     /// As [`Item::push_text`]; a sub-array is its JSON.
     pub fn push_text(&self, out: &mut String) {
         if self.shape.is_empty() { self.reader.read(self.bytes).push_text(out) } else { self.push_json(out) }

@@ -39,9 +39,7 @@ impl Encoder {
                 Self::Zstd(encoder.internal(|| "starting a zstd frame".into())?)
             }
             Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL))),
-            Coding::Blosc2 => {
-                Self::Blosc2 { itemsize: blosc2::typesize(itemsize), waiting: BytesMut::new() }
-            }
+            Coding::Blosc2 => Self::Blosc2 { itemsize: blosc2::typesize(itemsize), waiting: BytesMut::new() },
             Coding::Lz4 => Self::Lz4(BytesMut::new()),
             Coding::Identity => return Err(Error::internal("Internal server error").context("identity has no encoder")),
         })
