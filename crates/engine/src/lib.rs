@@ -25,3 +25,6 @@ pub use access::{Caller, Permission};
 pub use engine::{Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
 pub use settings::{CatalogSettings, Settings};
+
+/// Content codings: the door may not know the crate where bytes are made.
+pub use girih_storage::compress;

@@ -9,11 +9,11 @@ use futures::StreamExt;
 use girih_model::{Error, ResultExt};
 use hyper::body::Body as HttpBody;
 
-use crate::coding::{Coding, choose, preferences};
 use crate::envelope::vary;
 use crate::error::Failure;
 use crate::etag;
 use crate::negotiate::{Weighted, weighted};
+use girih_engine::compress::{Coding, choose, preferences};
 
 /// Smaller bodies are not worth a header, in bytes.
 const SMALLEST: u64 = 1000;

@@ -20,7 +20,6 @@ mod base;
 mod body;
 mod caller;
 mod client;
-mod coding;
 mod compress;
 mod cookie;
 mod cors;

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use girih_engine::search::{Count, DistinctWants, Page, Scope, SearchRequest, SortKey};
-use girih_model::query;
 use girih_model::filter::KeyPath;
+use girih_model::query;
 use girih_model::wire::{BucketReply, DistinctReply, Envelope};
 use girih_model::{Error, Result};
 
