@@ -21,15 +21,15 @@ use crate::place::{Location, Places};
 
 mod conversion;
 pub mod csv;
+pub mod hdf5;
 pub mod html;
 pub mod json;
 pub mod json_seq;
 pub mod octet_stream;
 pub mod png;
-pub mod tiff;
-pub mod hdf5;
 mod spreadsheet;
 mod temporary;
+pub mod tiff;
 pub mod xls;
 pub mod xlsx;
 
