@@ -67,7 +67,17 @@ pub(crate) fn resolve<'a>(
 ) -> Pin<Box<dyn Future<Output = Result<Condition>> + Send + 'a>> {
     Box::pin(async move {
         Ok(match filter {
-            Filter::And(all) => Condition::And(resolve_all(all, db, paths).await?),
+            Filter::And(all) => {
+                let mut flat = Vec::with_capacity(all.len());
+                for condition in resolve_all(all, db, paths).await? {
+                    // A nested AND must not hide what could lead the query.
+                    match condition {
+                        Condition::And(inner) => flat.extend(inner),
+                        other => flat.push(other),
+                    }
+                }
+                Condition::And(flat)
+            }
             Filter::Or(any) => Condition::Or(resolve_all(any, db, paths).await?),
             Filter::Not(filter) => Condition::Not(Box::new(resolve(filter, db, paths).await?)),
             Filter::Value { at, test } => value(at, test, db, paths).await?,
@@ -84,11 +94,7 @@ pub(crate) fn resolve<'a>(
 async fn resolve_all(filters: &[Filter], db: &mut SqliteConnection, paths: &KeyPaths) -> Result<Vec<Condition>> {
     let mut all = Vec::with_capacity(filters.len());
     for filter in filters {
-        match resolve(filter, db, paths).await? {
-            // Nested ANDs do not hide what could lead the query.
-            Condition::And(inner) if filters.len() == 1 => all.extend(inner),
-            other => all.push(other),
-        }
+        all.push(resolve(filter, db, paths).await?);
     }
     Ok(all)
 }
@@ -238,8 +244,9 @@ impl Condition {
             Self::And(all) => joined(all, " AND ", "1", answered),
             Self::Or(any) => joined(any, " OR ", "0", None),
             Self::Not(inner) => {
-                let mut sql = Sql::new("NOT ");
-                sql.add(&inner.sql(None));
+                // What is missing makes NULL of a test, which NOT would keep.
+                let mut sql = Sql::new("((");
+                sql.add(&inner.sql(None)).push(") IS NOT TRUE)");
                 sql
             }
             Self::Points { path, values } => {

@@ -59,13 +59,9 @@ fn test() -> impl Strategy<Value = Test> {
 }
 
 fn text_query() -> impl Strategy<Value = TextQuery> {
-    let term = (
-        prop::sample::select(&[&["red"][..], &["fox"], &["blue", "fox"], &["gre"], &["zz"]][..]),
-        any::<bool>(),
-        any::<bool>(),
-    );
+    let term = (prop::sample::select(vec!["red", "fox", "blue fox", "gre", "zz"]), any::<bool>(), any::<bool>());
     let term = term.prop_map(|(words, prefix, negated)| Term {
-        words: words.iter().map(|word| (*word).to_owned()).collect(),
+        words: words.split(' ').map(str::to_owned).collect(),
         prefix,
         negated,
     });
