@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use girih_model::{Error, Result, ResultExt};
@@ -58,7 +59,14 @@ impl Database {
     /// # Errors
     /// `NotFound` when there is none, `Conflict` when it is older, newer or not girih's; the message names the remedy.
     pub async fn open(uri: &str, missing: Missing) -> Result<Self> {
-        let path = path_of(uri)?;
+        let (path, temporary) = match in_memory(uri) {
+            true => {
+                let folder = tempfile::tempdir().or_error(|e| cannot_open(Path::new(uri), e))?;
+                (folder.path().join("catalog.db"), Some(Arc::new(folder)))
+            }
+            false => (path_of(uri)?, None),
+        };
+        let missing = if temporary.is_some() { Missing::Create } else { missing };
         match (state(&path).await?, missing) {
             (State::Ours { version }, _) if version == SCHEMA_VERSION => {}
             (State::Ours { version }, _) => return Err(wrong_version(&path, version)),
@@ -83,7 +91,7 @@ impl Database {
         };
         let cannot = |e: &dyn std::fmt::Display| cannot_open(&path, e);
         let (writer, readers) = (open(false).await.or_error(cannot)?, open(true).await.or_error(cannot)?);
-        Ok(Self { writer, readers, paths: Default::default() })
+        Ok(Self { writer, readers, paths: Default::default(), _temporary: temporary })
     }
 
     /// Makes a new catalog. False when there is one already and `if_missing`.
@@ -146,6 +154,16 @@ impl Database {
     }
 }
 
+/// A catalog that is to be forgotten. SQLite's memory databases belong to one connection, so ours
+/// lies in a temporary folder for as long as it is open.
+fn in_memory(uri: &str) -> bool {
+    let rest = uri.split_once(':').filter(|(scheme, _)| scheme.starts_with("sqlite")).map(|(_, rest)| rest);
+    rest.is_some_and(|rest| {
+        let name = rest.trim_start_matches('/');
+        name.is_empty() || name == ":memory:" || name.starts_with("file::memory:") || name.contains("mode=memory")
+    })
+}
+
 /// The file that a URI names: `sqlite:///relative`, `sqlite:////absolute`, also with a driver
 /// (`sqlite+aiosqlite:`), or a plain path.
 pub(crate) fn path_of(uri: &str) -> Result<PathBuf> {
@@ -157,10 +175,8 @@ pub(crate) fn path_of(uri: &str) -> Result<PathBuf> {
         Some("sqlite") => {
             let path = rest.strip_prefix("///").unwrap_or(rest.trim_start_matches("//"));
             let path = path.split('?').next().unwrap_or_default();
-            if path.is_empty() || path == ":memory:" {
-                return Err(Error::malformed(format!(
-                    "{uri:?} names no file. A catalog needs one: use sqlite:///path, or start with --temp."
-                )));
+            if path.is_empty() || in_memory(uri) {
+                return Err(Error::malformed(format!("{uri:?} names no file. Use sqlite:///path.")));
             }
             Ok(PathBuf::from(path))
         }
@@ -291,6 +307,18 @@ mod tests {
         }
         for uri in ["postgresql://host/db", "sqlite://", "sqlite:///:memory:", "http://x"] {
             assert!(path_of(uri).is_err(), "{uri}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_memory_catalog_works_and_leaves_nothing() {
+        for uri in ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&cache=shared&uri=true"] {
+            let database = Database::open(uri, Missing::Refuse).await.unwrap();
+            database.ready().await.unwrap();
+            let folder = database._temporary.as_ref().unwrap().path().to_owned();
+            database.close().await;
+            drop(database);
+            assert!(!folder.exists(), "{uri}");
         }
     }
 

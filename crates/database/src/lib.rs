@@ -29,6 +29,8 @@ pub struct Database {
     writer: SqlitePool,
     readers: SqlitePool,
     paths: Arc<leaf::KeyPaths>,
+    /// Goes when the last one who uses it does.
+    _temporary: Option<Arc<tempfile::TempDir>>,
 }
 
 /// Microseconds since 1970-01-01 UTC.

@@ -225,7 +225,7 @@ pub(crate) async fn count(
     limit: Option<u64>,
 ) -> Result<Count> {
     if condition.is_always() && room.scope == Scope::Children {
-        return Ok(Count::Exactly(room.parent.children));
+        return Ok(bounded(room.parent.children, limit));
     }
     let bound = limit.map(|limit| limit.saturating_add(1));
     let counted = match condition.sole_leaves(room) {
@@ -241,10 +241,15 @@ pub(crate) async fn count(
         }
     };
     let counted = counted.fetch_count(db).await.map_err(stopped)?;
-    Ok(match limit {
-        Some(limit) if counted > limit => Count::AtLeast(counted),
+    Ok(bounded(counted, limit))
+}
+
+/// Clients take a count up to the limit for exact and one more for "there are more".
+fn bounded(counted: u64, limit: Option<u64>) -> Count {
+    match limit {
+        Some(limit) if counted > limit => Count::AtLeast(limit + 1),
         _ => Count::Exactly(counted),
-    })
+    }
 }
 
 /// A query that ran too long says so.

@@ -16,8 +16,8 @@ const OPEN_DATASETS: u64 = 1024;
 pub struct EngineOptions {
     /// Most bytes of data in one reply; larger selections are refused. `None`: any size streams.
     pub response_bytesize_limit: Option<u64>,
-    /// A page of search results counts exactly up to here.
-    pub exact_count_limit: u64,
+    /// A page of search results counts exactly up to here. `None`: always exactly.
+    pub exact_count_limit: Option<u64>,
     /// Raw files may be downloaded.
     pub expose_raw_assets: bool,
     /// Names of the specs that are declared.
@@ -30,7 +30,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             response_bytesize_limit: None,
-            exact_count_limit: 100,
+            exact_count_limit: Some(100),
             expose_raw_assets: true,
             specs: Vec::new(),
             reject_undeclared_specs: false,

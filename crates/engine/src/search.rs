@@ -47,7 +47,7 @@ impl Engine {
             sort: request.sort,
             page: request.page,
             limit: request.limit,
-            count_limit: (!request.exact_count).then_some(self.inner.options.exact_count_limit),
+            count_limit: self.inner.options.exact_count_limit.filter(|_| !request.exact_count),
         };
         let page = mount.database.search(node.id, search).await?;
         let mut sources = if request.want.data_sources {

@@ -125,7 +125,10 @@ impl Config {
         let defaults = EngineOptions::default();
         let options = EngineOptions {
             response_bytesize_limit: number(found, "response_bytesize_limit").or(defaults.response_bytesize_limit),
-            exact_count_limit: number(found, "exact_count_limit").unwrap_or(defaults.exact_count_limit),
+            exact_count_limit: match number_node(found, "exact_count_limit") {
+                Some(limit) => limit.as_u64(),
+                None => defaults.exact_count_limit,
+            },
             expose_raw_assets: flag(found, "expose_raw_assets").unwrap_or(defaults.expose_raw_assets),
             specs: specs(found, "specs", "spec")?.into_iter().map(|spec| spec.name).collect(),
             reject_undeclared_specs: flag(found, "reject_undeclared_specs").unwrap_or(defaults.reject_undeclared_specs),

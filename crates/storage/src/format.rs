@@ -19,6 +19,7 @@ use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Json, Resu
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
+mod blob;
 mod conversion;
 pub mod csv;
 pub mod hdf5;

@@ -152,6 +152,11 @@ fn unreadable(mimetype: &str) -> Error {
 }
 
 fn unwritable(mimetype: &str, family: Family) -> Error {
+    if mimetype.split(';').next().is_some_and(|bare| bare.trim() == "application/x-tiled-sql-table") {
+        return Error::unprocessable(
+            "Appendable tables in an SQL database cannot be created yet. Create a table with the mimetype application/x-parquet and append to its partitions.",
+        );
+    }
     let known: Vec<_> = format::FORMATS
         .iter()
         .filter(|format| format.creates().contains(&family))

@@ -102,13 +102,13 @@ fn sort() -> impl Strategy<Value = Vec<Sort>> {
 
 async fn fill(room: &Room, all: &[Value]) {
     for (n, metadata) in all.iter().enumerate() {
-        let specs = if n % 3 == 0 { vec![spec("foo")] } else { Vec::new() };
+        let specs = if n.is_multiple_of(3) { vec![spec("foo")] } else { Vec::new() };
         room.create(ROOT, NewNode { specs, ..container(&format!("n{n}"), metadata.clone()) }).await.unwrap();
     }
 }
 
 fn passes(filter: &Filter, n: usize, metadata: &Value) -> bool {
-    let specs = if n % 3 == 0 { vec![spec("foo")] } else { Vec::new() };
+    let specs = if n.is_multiple_of(3) { vec![spec("foo")] } else { Vec::new() };
     let facts = Facts { key: &format!("n{n}"), metadata, specs: &specs, family: Family::Container };
     filter.matches(&facts).unwrap()
 }

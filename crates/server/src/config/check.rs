@@ -98,6 +98,11 @@ fn convert(kind: Kind, node: &Node) -> Option<Value> {
         },
         (Kind::Number, Value::Number(n)) => whole(n).map(Value::Number),
         (Kind::Number, Value::Text(text)) => text.trim().parse::<u64>().ok().map(|n| Value::Number(n.into())),
+        (Kind::Limit, Value::Number(n)) if n.as_i64() == Some(-1) => as_it_is(),
+        (Kind::Limit, Value::Number(n)) => whole(n).map(Value::Number),
+        (Kind::Limit, Value::Text(text)) => {
+            text.trim().parse::<i64>().ok().filter(|n| *n >= -1).map(|n| Value::Number(n.into()))
+        }
         (Kind::Seconds, Value::Number(n)) if n.as_f64()? >= 0.0 => as_it_is(),
         (Kind::Seconds, Value::Text(text)) => {
             let seconds = text.trim().parse().ok().filter(|s| *s >= 0.0)?;

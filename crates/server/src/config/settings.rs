@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use Kind::{Flag, Json, Keys, Number, Object, Seconds, Specs, Storages, Text, Texts};
+use Kind::{Flag, Json, Keys, Limit, Number, Object, Seconds, Specs, Storages, Text, Texts};
 
 /// What a setting's value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Flag,
     /// A non-negative integer.
     Number,
+    /// A non-negative integer, or -1 for no limit.
+    Limit,
     /// A non-negative number of seconds.
     Seconds,
     /// A JSON object of any content.
@@ -39,6 +41,7 @@ impl Kind {
             Texts => "a list of texts",
             Flag => "true or false",
             Number => "a non-negative integer",
+            Limit => "a non-negative integer, or -1 for no limit",
             Seconds => "a number of seconds",
             Object => "a mapping",
             Specs => "a list of specs",
@@ -118,7 +121,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     later("database", "{}", "Database of users, sessions and API keys."),
     // Limits.
     now("response_bytesize_limit", Number, "", "RESPONSE_BYTESIZE_LIMIT", "Most bytes of data in one reply; larger requests are refused. Without it there is no limit: replies are streamed, and their size costs no memory."),
-    now("exact_count_limit", Number, "100", "EXACT_COUNT_LIMIT", "Search results are counted exactly up to this many, and roughly beyond."),
+    now("exact_count_limit", Limit, "100", "EXACT_COUNT_LIMIT", "A page of search results is counted exactly up to this many; beyond, it tells one more than this. -1: always exactly."),
     now("girih.request_body_limit", Number, "4294967296", "REQUEST_BODY_LIMIT", "Most bytes in the body of one request."),
     now("girih.request_timeout", Seconds, "120", "REQUEST_TIMEOUT", "Longest time without progress: until the head of a reply, and between pieces of a body; 0 for no limit."),
     // The door.

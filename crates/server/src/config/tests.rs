@@ -56,7 +56,7 @@ streaming_cache: {uri: memory}
     assert_eq!((catalog.at.as_str(), catalog.node.as_str()), ("", "a/b"));
     assert!(catalog.create && catalog.create_node);
     let options = &config.engine.options;
-    assert_eq!((options.response_bytesize_limit, options.exact_count_limit), (Some(200), 7));
+    assert_eq!((options.response_bytesize_limit, options.exact_count_limit), (Some(200), Some(7)));
     assert!(options.reject_undeclared_specs && !options.expose_raw_assets);
     assert_eq!(options.specs, ["xdi"]);
     assert_eq!(config.api_key.as_deref(), Some("secret1"));
@@ -81,7 +81,7 @@ fn defaults() {
     let config = ok(MINIMAL);
     assert_eq!((config.host.as_str(), config.port, config.root_path.as_str()), ("127.0.0.1", 8000, ""));
     assert_eq!((config.api_key, config.allow_anonymous, config.metrics), (None, false, true));
-    assert_eq!(config.engine.options.exact_count_limit, 100);
+    assert_eq!(config.engine.options.exact_count_limit, Some(100));
     assert_eq!((config.request_body_limit, config.request_timeout), (4 << 30, Some(Duration::from_secs(120))));
     assert!(config.warnings.is_empty());
 }
@@ -204,7 +204,7 @@ fn the_environment_wins_over_the_file_and_girih_over_tiled() {
     assert_eq!((config.api_key.as_deref(), config.port, config.allow_anonymous), (Some("fromtiled"), 1234, true));
     assert_eq!(config.allow_origins, ["http://a", "http://b"]);
     assert_eq!(config.engine.options.response_bytesize_limit, Some(99));
-    assert_eq!(config.engine.options.exact_count_limit, 5);
+    assert_eq!(config.engine.options.exact_count_limit, Some(5));
     assert_eq!(Config::from_environment(&env).unwrap().port, 1234);
 
     let bad = |name: &str| (name == "TILED_PORT").then(|| "many".to_owned());

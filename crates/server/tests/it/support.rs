@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use girih_engine::{Engine, EngineOptions};
+use girih_engine::{CatalogSettings, Engine, Settings};
+use girih_model::NodePath;
 use girih_server::ServerOptions;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
@@ -14,6 +15,8 @@ pub(crate) const KEY: &str = "secret";
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     client: Client,
+    /// Holds the catalog and its data.
+    _folder: tempfile::TempDir,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -26,17 +29,30 @@ impl TestServer {
     pub(crate) async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
         let mut options = ServerOptions { api_key: Some(KEY.into()), ..ServerOptions::default() };
         change(&mut options);
-        let engine = Engine::new(EngineOptions::default(), Vec::new()).unwrap();
-        Self::serve(girih_server::router(engine, options)).await
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = CatalogSettings {
+            at: NodePath::root(),
+            uri: folder.path().join("catalog.db").to_str().unwrap().into(),
+            create: true,
+            node: NodePath::root(),
+            create_node: false,
+            writable: vec![folder.path().join("data")],
+            readable: vec![folder.path().join("files")],
+            metadata: None,
+            specs: Vec::new(),
+        };
+        std::fs::create_dir(folder.path().join("files")).unwrap();
+        let engine = Engine::start(Settings { catalogs: vec![catalog], ..Default::default() }).await.unwrap();
+        Self::serve(girih_server::router(engine, options), folder).await
     }
 
-    pub(crate) async fn serve(router: axum::Router) -> Self {
+    pub(crate) async fn serve(router: axum::Router, folder: tempfile::TempDir) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         tokio::spawn(girih_server::serve(listener, router, async move { drop(stopped.await) }));
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { address, client, _stop: stop }
+        Self { address, client, _folder: folder, _stop: stop }
     }
 
     /// A request without credentials.

@@ -1,12 +1,17 @@
-//! `application/octet-stream`: the items of an array in C order, exactly as they are in memory.
+//! `application/octet-stream`: the items of an array in C order, exactly as they are in memory; as a
+//! data source, a file of any kind ([`blob`]).
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::array;
-use girih_model::{ArrayData, ByteStream, Data, Error, Family, Result, Structure};
+use girih_model::{ArrayData, ByteStream, Data, DataSource, Error, Family, Result, Structure};
 
-use super::{EncodeOptions, Encoded, Format};
+use super::{EncodeOptions, Encoded, Format, blob};
+use crate::dataset::Dataset;
+use crate::place::Places;
 
 pub struct OctetStream;
 
@@ -22,6 +27,14 @@ impl Format for OctetStream {
 
     fn decodes(&self) -> &'static [Family] {
         &[Family::Array]
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        blob::OPENS
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        blob::open(source, places)
     }
 
     async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
