@@ -42,7 +42,7 @@ def test_the_printed_address_has_a_new_key_each_time(start):
 
 def test_secrets_are_not_logged(start):
     server = start("catalog", "-vv")
-    assert httpx.get(server.url).status_code == 200
+    assert httpx.get(server.url, follow_redirects=True).status_code == 200
     server.client().write_array([1])
     server.stop()
     assert server.key not in server.read_log()
