@@ -18,6 +18,8 @@ pub struct EngineOptions {
     pub response_bytesize_limit: Option<u64>,
     /// A page of search results counts exactly up to here. `None`: always exactly.
     pub exact_count_limit: Option<u64>,
+    /// The number of a container's children is told exactly up to here. `None`: always exactly, which costs nothing.
+    pub children_count_limit: Option<u64>,
     /// Raw files may be downloaded.
     pub expose_raw_assets: bool,
     /// Names of the specs that are declared.
@@ -31,6 +33,7 @@ impl Default for EngineOptions {
         Self {
             response_bytesize_limit: None,
             exact_count_limit: Some(100),
+            children_count_limit: None,
             expose_raw_assets: true,
             specs: Vec::new(),
             reject_undeclared_specs: false,

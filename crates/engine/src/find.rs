@@ -140,7 +140,9 @@ impl Engine {
             Found::Above { path, children } => Ok(entry_above(path, children.len())),
             Found::Node { mount, node } => {
                 let sources = if want.data_sources { Some(mount.database.data_sources(node.id).await?) } else { None };
-                Ok(Entry { data_sources: sources, ..mount.entry(node) })
+                let limit = self.inner.options.children_count_limit.map(|limit| limit.saturating_add(1));
+                let count = node.children.min(limit.unwrap_or(u64::MAX));
+                Ok(Entry { data_sources: sources, count, ..mount.entry(node) })
             }
             Found::Part { path, dataset, .. } => Ok(part_entry(path, &*dataset)),
         }

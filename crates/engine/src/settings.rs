@@ -1,5 +1,6 @@
 //! From settings to a running engine.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,16 +46,24 @@ impl Engine {
     /// Opens the catalogs and their storage.
     pub async fn start(settings: Settings) -> Result<Self> {
         let mut mounts = Vec::with_capacity(settings.catalogs.len());
+        // Two trees of one catalog share its one writer.
+        let mut databases: HashMap<String, Database> = HashMap::new();
         for catalog in settings.catalogs {
-            mounts.push(mount(catalog).await?);
+            let database = match databases.get(&catalog.uri) {
+                Some(open) => open.clone(),
+                None => {
+                    let missing = if catalog.create { Missing::Create } else { Missing::Refuse };
+                    Database::open(&catalog.uri, missing).await?
+                }
+            };
+            databases.insert(catalog.uri.clone(), database.clone());
+            mounts.push(mount(catalog, database).await?);
         }
         Self::new(settings.options, mounts)
     }
 }
 
-async fn mount(settings: CatalogSettings) -> Result<Mount> {
-    let missing = if settings.create { Missing::Create } else { Missing::Refuse };
-    let database = Database::open(&settings.uri, missing).await?;
+async fn mount(settings: CatalogSettings, database: Database) -> Result<Mount> {
     let open = |paths: &[PathBuf], writable| -> Result<Vec<Arc<Directory>>> {
         paths.iter().map(|path| Directory::open(path, writable)).collect()
     };

@@ -129,6 +129,8 @@ impl Config {
                 Some(limit) => limit.as_u64(),
                 None => defaults.exact_count_limit,
             },
+            // Who asks for a limit gets it everywhere, as from the reference.
+            children_count_limit: number_node(found, "exact_count_limit").and_then(|limit| limit.as_u64()),
             expose_raw_assets: flag(found, "expose_raw_assets").unwrap_or(defaults.expose_raw_assets),
             specs: specs(found, "specs", "spec")?.into_iter().map(|spec| spec.name).collect(),
             reject_undeclared_specs: flag(found, "reject_undeclared_specs").unwrap_or(defaults.reject_undeclared_specs),
