@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use girih_model::{Error, Result, ResultExt};
 use serde::Serialize;
@@ -22,6 +22,10 @@ const MIGRATIONS: &[&str] = &[include_str!("../migrations/001-catalog.sql")];
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 const READERS: u32 = 8;
+/// A question that takes longer is stopped.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Instructions of SQLite's virtual machine between two looks at the clock.
+const STEPS_PER_LOOK: i32 = 50_000;
 
 /// What to do when there is no database yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,15 @@ impl Database {
                 .max_connections(count)
                 .min_connections(u32::from(!readers))
                 .acquire_timeout(Duration::from_secs(30))
+                .after_connect(move |db, _| Box::pin(async move { if readers { limit(db).await } else { Ok(()) } }))
+                .before_acquire(move |db, _| {
+                    Box::pin(async move {
+                        if readers {
+                            limit(db).await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_with(options)
         };
         let cannot = |e: &dyn std::fmt::Display| cannot_open(&path, e);
@@ -200,6 +213,13 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .optimize_on_close(true, None)
         .with_regexp()
         .disable_statement_logging()
+}
+
+/// From now on, what this connection does ends after a while.
+async fn limit(db: &mut SqliteConnection) -> sqlx::Result<()> {
+    let deadline = Instant::now() + TIME_LIMIT;
+    db.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, move || Instant::now() < deadline);
+    Ok(())
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection> {

@@ -1,8 +1,9 @@
 //! Deleting costs what it deletes: the index rows of all children of a container are one range.
 
-use girih_model::{Asset, Error, NodeId, Result, ResultExt};
+use girih_model::{Asset, Error, NodeId, Result};
 use sqlx::{Row, SqliteConnection};
 
+use crate::fault::Sqlx;
 use crate::leaf::Leaves;
 use crate::nodes::{by_id, commit, parent_of};
 use crate::{Database, sources};
@@ -50,19 +51,16 @@ impl Database {
                 .bind(parent)
                 .execute(&mut *tx)
                 .await
-                .internal(|| "counting children".into())?;
+                .sql("counting children")?;
         } else {
             sqlx::query("UPDATE node SET children = 0 WHERE id = 0")
                 .execute(&mut *tx)
                 .await
-                .internal(|| "counting children".into())?;
+                .sql("counting children")?;
         }
         range.run(&mut tx, &format!("DELETE FROM leaf WHERE parent IN ({SUBTREE})")).await?;
         if node.path.is_root() {
-            sqlx::query("DELETE FROM leaf WHERE parent = 0")
-                .execute(&mut *tx)
-                .await
-                .internal(|| "emptying the index".into())?;
+            sqlx::query("DELETE FROM leaf WHERE parent = 0").execute(&mut *tx).await.sql("emptying the index")?;
         }
         range.run(&mut tx, &format!("DELETE FROM words WHERE rowid IN ({SUBTREE})")).await?;
         range.run(&mut tx, &format!("DELETE FROM data_source WHERE node IN ({SUBTREE})")).await?;
@@ -90,7 +88,7 @@ impl Range {
             .bind(&self.to)
             .execute(db)
             .await
-            .internal(|| format!("deleting {}", self.path))?;
+            .sql(&format!("deleting {}", self.path))?;
         Ok(done.rows_affected())
     }
 
@@ -102,7 +100,7 @@ impl Range {
             .bind(&self.to)
             .fetch_one(db)
             .await
-            .internal(|| "looking for managed data".into())?;
+            .sql("looking for managed data")?;
         Ok(found != 0)
     }
 
@@ -119,7 +117,7 @@ impl Range {
             .bind(&self.to)
             .fetch_all(db)
             .await
-            .internal(|| "reading assets".into())?;
+            .sql("reading assets")?;
         Ok(rows.iter().map(|row| (sources::asset_of(row), row.get::<&str, _>("management") != "external")).collect())
     }
 }
@@ -134,7 +132,7 @@ async fn drop_unused(db: &mut SqliteConnection, assets: Vec<(Asset, bool)>) -> R
         .bind(asset.id)
         .execute(&mut *db)
         .await
-        .internal(|| "deleting an asset".into())?;
+        .sql("deleting an asset")?;
         if deleted.rows_affected() > 0 && ours {
             unused.push(asset);
         }

@@ -15,6 +15,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use crate::fault::Sqlx;
+
 /// Reserved paths; the names cannot be those of key paths, which never hold a NUL.
 pub(crate) const FAMILY: i64 = 1;
 pub(crate) const SPEC: i64 = 2;
@@ -73,6 +75,11 @@ pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: &Stored) {
 
 /// A place in the metadata, with the mark for elements of a list.
 type Place = (String, bool);
+
+/// Places that got their numbers in a transaction.
+#[derive(Default)]
+#[must_use = "to be remembered after the commit"]
+pub(crate) struct Learned(Vec<(Place, i64)>);
 
 /// All rows of a node, without parent and node.
 pub(crate) struct Leaves {
@@ -151,8 +158,8 @@ impl Leaves {
         self.text.push_str(" \u{e000} ");
     }
 
-    pub async fn insert(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
-        let rows = self.resolve(db, paths).await?;
+    pub async fn insert(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<Learned> {
+        let (rows, learned) = self.resolve(db, paths).await?;
         for batch in rows.chunks(BATCH) {
             let mut query = QueryBuilder::new("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) ");
             query.push("VALUES ");
@@ -162,7 +169,7 @@ impl Leaves {
                 push(&mut query, value);
                 query.push(", ").push_bind(node).push(")");
             }
-            query.build().execute(&mut *db).await.internal(|| "indexing metadata".into())?;
+            query.build().execute(&mut *db).await.sql("indexing metadata")?;
         }
         if !self.text.is_empty() {
             sqlx::query("INSERT INTO words (rowid, text) VALUES (?, ?)")
@@ -170,42 +177,51 @@ impl Leaves {
                 .bind(&self.text)
                 .execute(db)
                 .await
-                .internal(|| "indexing words".into())?;
+                .sql("indexing words")?;
         }
-        Ok(())
+        Ok(learned)
     }
 
     pub async fn remove(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
-        for (path, kind, value) in self.resolve(db, paths).await? {
+        for (path, kind, value) in self.resolve(db, paths).await?.0 {
             let mut query = QueryBuilder::new("DELETE FROM leaf WHERE parent = ");
             query.push_bind(parent).push(" AND path = ").push_bind(path).push(" AND kind = ").push_bind(kind as i64);
             query.push(" AND value = ");
             push(&mut query, &value);
             query.push(" AND node = ").push_bind(node);
-            query.build().execute(&mut *db).await.internal(|| "removing metadata from the index".into())?;
+            query.build().execute(&mut *db).await.sql("removing metadata from the index")?;
         }
         sqlx::query("DELETE FROM words WHERE rowid = ?")
             .bind(node)
             .execute(db)
             .await
-            .internal(|| "removing words from the index".into())?;
+            .sql("removing words from the index")?;
         Ok(())
     }
 
     /// Places to numbers; new ones are recorded.
-    async fn resolve(&self, db: &mut SqliteConnection, paths: &KeyPaths) -> Result<Vec<(i64, Kind, Stored)>> {
+    async fn resolve(
+        &self,
+        db: &mut SqliteConnection,
+        paths: &KeyPaths,
+    ) -> Result<(Vec<(i64, Kind, Stored)>, Learned)> {
+        let mut learned = Learned::default();
         let reserved = self.reserved.iter().map(|(path, text)| (*path, Kind::Text, Stored::Text(text.clone())));
         let mut all: Vec<_> = reserved.collect();
         for (place, kind, value) in &self.rows {
             let path = match paths.known(place) {
                 Some(path) => path,
-                None => record(db, place).await?,
+                None => {
+                    let path = record(db, place).await?;
+                    learned.0.push((place.clone(), path));
+                    path
+                }
             };
             all.push((path, *kind, value.clone()));
         }
         // In the order of the index, so that neighbours are written together.
         all.sort_by_key(|(path, kind, _)| (*path, *kind));
-        Ok(all)
+        Ok((all, learned))
     }
 }
 
@@ -221,7 +237,7 @@ pub(crate) async fn reserve(db: &mut SqliteConnection) -> Result<()> {
             .bind(name)
             .execute(&mut *db)
             .await
-            .internal(|| "reserving key paths".into())?;
+            .sql("reserving key paths")?;
     }
     Ok(())
 }
@@ -232,13 +248,13 @@ async fn record(db: &mut SqliteConnection, (path, element): &Place) -> Result<i6
         .bind(element)
         .execute(&mut *db)
         .await
-        .internal(|| "recording a key path".into())?;
+        .sql("recording a key path")?;
     sqlx::query_scalar("SELECT id FROM key_path WHERE path = ? AND element = ?")
         .bind(path)
         .bind(element)
         .fetch_one(db)
         .await
-        .internal(|| "looking up a key path".into())
+        .sql("looking up a key path")
 }
 
 /// Numbers of the places that have been looked up. They never change and never go, so what was read
@@ -254,23 +270,34 @@ impl KeyPaths {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(place).copied()
     }
 
-    /// The number of a place, if any node has a value there. Only for connections that see committed rows.
-    pub async fn find(&self, db: &mut SqliteConnection, path: &KeyPath, element: bool) -> Result<Option<i64>> {
-        let place = (path.to_string(), element);
-        if let Some(id) = self.known(&place) {
-            return Ok(Some(id));
-        }
-        let id: Option<i64> = sqlx::query_scalar("SELECT id FROM key_path WHERE path = ? AND element = ?")
-            .bind(&place.0)
-            .bind(element)
-            .fetch_optional(db)
-            .await
-            .internal(|| "looking up a key path".into())?;
-        if let Some(id) = id {
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    /// Remembers what was recorded, once it is committed.
+    pub fn remember(&self, learned: Learned) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (place, id) in learned.0 {
             if known.len() < Self::REMEMBERED {
                 known.insert(place, id);
             }
+        }
+    }
+
+    /// The number of a place, if any node has a value there. Only for connections that see committed rows.
+    pub async fn find(&self, db: &mut SqliteConnection, path: &KeyPath, element: bool) -> Result<Option<i64>> {
+        let place = (path.to_string(), element);
+        match self.known(&place) {
+            Some(id) => Ok(Some(id)),
+            None => self.look_up(db, place).await,
+        }
+    }
+
+    async fn look_up(&self, db: &mut SqliteConnection, place: Place) -> Result<Option<i64>> {
+        let id: Option<i64> = sqlx::query_scalar("SELECT id FROM key_path WHERE path = ? AND element = ?")
+            .bind(&place.0)
+            .bind(place.1)
+            .fetch_optional(db)
+            .await
+            .sql("looking up a key path")?;
+        if let Some(id) = id {
+            self.remember(Learned(vec![(place, id)]));
         }
         Ok(id)
     }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod delete;
+mod fault;
 mod leaf;
 mod nodes;
 mod revisions;

@@ -4,12 +4,13 @@ use girih_model::{DataSource, Error, Family, Json, Node, NodeId, NodePath, Resul
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
 
-use crate::leaf::Leaves;
+use crate::fault::Sqlx;
+use crate::leaf::{Learned, Leaves};
 use crate::{Database, now, sources};
 
 /// What [`node_of`] reads; `n` is the node, `d` its data source.
 pub(crate) const COLUMNS: &str = "n.id, n.path, n.family, n.metadata, n.specs, n.children, n.version, n.data_version, \
-                                  n.created, n.updated, d.family AS data_family, d.structure";
+                                  n.created, n.updated, d.family AS data_family, d.structure, d.management";
 pub(crate) const SOURCE: &str = "LEFT JOIN data_source d ON d.node = n.id";
 
 /// A node to be created.
@@ -56,7 +57,7 @@ impl Database {
         for prefix in prefixes {
             query = query.bind(prefix);
         }
-        let row = query.fetch_one(&self.readers).await.internal(|| format!("looking up {path}"))?;
+        let row = query.fetch_one(&self.readers).await.sql(&format!("looking up {path}"))?;
         node_of(&row)
     }
 
@@ -64,8 +65,9 @@ impl Database {
     pub async fn create(&self, parent: NodeId, new: NewNode) -> Result<Created> {
         let leaves = Leaves::of(&new.metadata, &new.specs, new.family)?;
         let mut tx = self.write().await?;
-        let created = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
+        let (created, learned) = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
         commit(tx).await?;
+        self.paths.remember(learned);
         Ok(created)
     }
 
@@ -84,11 +86,12 @@ impl Database {
             false => None,
         };
         // Nobody searches for the root, so it is not in the index.
+        let mut learned = Learned::default();
         if let Some(parent) = parent_of(&mut tx, id).await? {
             let old = Leaves::of(&before.metadata, &before.specs, before.family)?;
             let new = Leaves::of(&metadata, &specs, before.family)?;
             old.remove(&mut tx, parent, id.0, &self.paths).await?;
-            new.insert(&mut tx, parent, id.0, &self.paths).await?;
+            learned = new.insert(&mut tx, parent, id.0, &self.paths).await?;
         }
         sqlx::query("UPDATE node SET metadata = ?, specs = ?, version = version + 1, updated = ? WHERE id = ?")
             .bind(metadata.text())
@@ -97,9 +100,10 @@ impl Database {
             .bind(id.0)
             .execute(&mut *tx)
             .await
-            .internal(|| "changing a node".into())?;
+            .sql("changing a node")?;
         let after = by_id(&mut tx, id).await?;
         commit(tx).await?;
+        self.paths.remember(learned);
         Ok((after, revision))
     }
 
@@ -115,7 +119,7 @@ impl Database {
                 .bind(before.to_stored())
                 .execute(&mut *tx)
                 .await
-                .internal(|| "recording a structure".into())?;
+                .sql("recording a structure")?;
             if replaced.rows_affected() == 0 {
                 return Err(Error::conflict("The data was resized by someone else at the same time. Try again."));
             }
@@ -128,7 +132,7 @@ impl Database {
         .bind(id.0)
         .execute(&mut *tx)
         .await
-        .internal(|| "counting a write".into())?;
+        .sql("counting a write")?;
         if counted.rows_affected() == 0 {
             return Err(Error::not_found("The node was deleted while its data was being written."));
         }
@@ -137,24 +141,12 @@ impl Database {
 
     /// A transaction of the one writer; rolled back unless it is committed.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|e| write_fault(e, "beginning to write"))
+        self.writer.begin_with("BEGIN IMMEDIATE").await.sql("beginning to write")
     }
 }
 
 pub(crate) async fn commit(tx: Transaction<'_, Sqlite>) -> Result<()> {
-    tx.commit().await.map_err(|e| write_fault(e, "committing"))
-}
-
-/// A full or read-only disk is no riddle to the caller.
-fn write_fault(e: sqlx::Error, what: &str) -> Error {
-    let code = e.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i64>().ok());
-    let error = match code.map(|code| code & 0xff) {
-        Some(13) => Error::new(girih_model::ErrorKind::StorageFull, "The disk that holds the catalog is full."),
-        Some(8) => Error::internal("The catalog is on a read-only disk, or its file may not be written."),
-        Some(5 | 6) => Error::busy("The catalog is busy. Try again."),
-        _ => Error::internal("Internal server error"),
-    };
-    error.context(what).with_source(e)
+    tx.commit().await.sql("committing")
 }
 
 async fn insert(
@@ -163,12 +155,12 @@ async fn insert(
     new: NewNode,
     leaves: &Leaves,
     paths: &crate::leaf::KeyPaths,
-) -> Result<Created> {
+) -> Result<(Created, Learned)> {
     let above: Option<String> = sqlx::query_scalar("SELECT path FROM node WHERE id = ?")
         .bind(parent.0)
         .fetch_optional(&mut *tx)
         .await
-        .internal(|| "looking up the parent".into())?;
+        .sql("looking up the parent")?;
     let above = above.ok_or_else(|| Error::not_found("The container was deleted at the same time."))?;
     let path = NodePath::parse(&above)?.child(&new.key)?;
     let now = now();
@@ -187,7 +179,7 @@ async fn insert(
     .bind(now)
     .execute(&mut *tx)
     .await
-    .map_err(|e| write_fault(e, "adding a node"))?;
+    .sql("adding a node")?;
     if inserted.rows_affected() == 0 {
         return Err(Error::conflict(format!("There is already an entry at {path}.")));
     }
@@ -196,8 +188,8 @@ async fn insert(
         .bind(parent.0)
         .execute(&mut *tx)
         .await
-        .internal(|| "counting children".into())?;
-    leaves.insert(tx, parent.0, id, paths).await?;
+        .sql("counting children")?;
+    let learned = leaves.insert(tx, parent.0, id, paths).await?;
     let data_source = match new.data_source {
         Some(source) => Some(sources::insert(tx, id, source).await?),
         None => None,
@@ -209,26 +201,27 @@ async fn insert(
         metadata: new.metadata,
         specs: new.specs,
         structure: data_source.as_ref().map(|source| source.structure.clone()),
+        management: data_source.as_ref().map(|source| source.management),
         children: 0,
         version: 1,
         data_version: 0,
         created: now,
         updated: now,
     };
-    Ok(Created { node, data_source })
+    Ok((Created { node, data_source }, learned))
 }
 
 pub(crate) async fn by_id(db: &mut SqliteConnection, id: NodeId) -> Result<Node> {
     let sql = format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.id = ?");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(db).await;
-    let row = row.internal(|| format!("reading node {}", id.0))?;
+    let row = row.sql(&format!("reading node {}", id.0))?;
     node_of(&row.ok_or_else(gone)?)
 }
 
 /// `None` for the root.
 pub(crate) async fn parent_of(db: &mut SqliteConnection, id: NodeId) -> Result<Option<i64>> {
     let parent = sqlx::query_scalar("SELECT parent FROM node WHERE id = ?").bind(id.0).fetch_optional(db).await;
-    parent.internal(|| "looking up a parent".into())?.ok_or_else(gone)
+    parent.sql("looking up a parent")?.ok_or_else(gone)
 }
 
 pub(crate) fn gone() -> Error {
@@ -249,6 +242,7 @@ pub(crate) fn node_of(row: &SqliteRow) -> Result<Node> {
         metadata: Json::parse(text("metadata"))?,
         specs: serde_json::from_str(text("specs")).internal(|| damaged("specs"))?,
         structure,
+        management: row.get::<Option<&str>, _>("management").map(sources::management).transpose()?,
         children: row.get::<i64, _>("children") as u64,
         version: row.get("version"),
         data_version: row.get("data_version"),

@@ -4,6 +4,7 @@ use girih_model::node::Revision;
 use girih_model::{Error, Json, Node, NodeId, Result, ResultExt};
 use sqlx::{Row, SqliteConnection};
 
+use crate::fault::Sqlx;
 use crate::{Database, nodes};
 
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ impl Database {
             .bind(id.0)
             .fetch_one(&self.readers)
             .await
-            .internal(|| "counting revisions".into())?;
+            .sql("counting revisions")?;
         let rows = sqlx::query(
             "SELECT number, metadata, specs, updated FROM revision WHERE node = ? ORDER BY number LIMIT ? OFFSET ?",
         )
@@ -28,7 +29,7 @@ impl Database {
         .bind(i64::try_from(offset).unwrap_or(i64::MAX))
         .fetch_all(&self.readers)
         .await
-        .internal(|| "reading revisions".into())?;
+        .sql("reading revisions")?;
         let revisions = rows.iter().map(|row| {
             Ok(Revision {
                 number: row.get("number"),
@@ -48,7 +49,7 @@ impl Database {
             .bind(number)
             .execute(&mut *tx)
             .await
-            .internal(|| "deleting a revision".into())?;
+            .sql("deleting a revision")?;
         if deleted.rows_affected() == 0 {
             return Err(Error::not_found(format!("No revision {number} for this node")));
         }
@@ -68,5 +69,5 @@ pub(crate) async fn keep(db: &mut SqliteConnection, node: &Node) -> Result<i64> 
     .bind(node.updated)
     .fetch_one(db)
     .await
-    .internal(|| "keeping a revision".into())
+    .sql("keeping a revision")
 }

@@ -9,13 +9,12 @@ mod driver;
 mod order;
 mod sql;
 
-use std::time::{Duration, Instant};
-
 use girih_model::filter::KeyPath;
-use girih_model::{Error, Filter, Node, NodeId, Result, ResultExt};
+use girih_model::{Filter, Node, NodeId, Result};
 use sqlx::SqliteConnection;
 use sqlx::pool::PoolConnection;
 
+use crate::fault::Sqlx;
 use crate::nodes::{COLUMNS, SOURCE, node_of};
 use crate::{Database, nodes};
 use condition::Condition;
@@ -24,11 +23,6 @@ use order::{Order, Stage};
 use sql::Sql;
 
 pub use distinct::{Bucket, Distinct, DistinctWants};
-
-/// A query that takes longer is stopped.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// Instructions of SQLite's virtual machine between two looks at the clock.
-const STEPS_PER_LOOK: i32 = 50_000;
 
 /// Which nodes are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,14 +108,9 @@ impl Database {
         Ok(SearchPage { nodes, next, count })
     }
 
-    /// A reading connection whose queries end after a while.
+    /// A reading connection; what it does ends after a while.
     pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>> {
-        let mut db = self.readers.acquire().await.internal(|| "waiting for a connection".into())?;
-        let deadline = Instant::now() + TIME_LIMIT;
-        let mut handle = db.lock_handle().await.internal(|| "locking a connection".into())?;
-        handle.set_progress_handler(STEPS_PER_LOOK, move || Instant::now() < deadline);
-        drop(handle);
-        Ok(db)
+        self.readers.acquire().await.sql("waiting for a connection")
     }
 }
 
@@ -147,7 +136,7 @@ async fn page(
         }
         let missing = wanted - found.len() as u64;
         let sql = stage_sql(room, condition, order, &driver, stage, after.as_ref(), missing, offset);
-        let rows = sql.fetch_all(db).await.map_err(stopped)?;
+        let rows = sql.fetch_all(db).await.sql("searching")?;
         if rows.is_empty() && offset > 0 {
             // The page begins in a later stage: take away what this one holds.
             offset -= stage_count(db, room, condition, order, &driver, stage).await?.min(offset);
@@ -214,7 +203,7 @@ async fn stage_count(
     if let Some(only) = order.only(stage) {
         sql.push(" AND ").add(&only);
     }
-    sql.fetch_count(db).await.map_err(stopped)
+    sql.fetch_count(db).await.sql("searching")
 }
 
 /// How many nodes pass, exactly up to `limit`.
@@ -240,7 +229,7 @@ pub(crate) async fn count(
             sql::bounded_count(&sql, bound)
         }
     };
-    let counted = counted.fetch_count(db).await.map_err(stopped)?;
+    let counted = counted.fetch_count(db).await.sql("searching")?;
     Ok(bounded(counted, limit))
 }
 
@@ -250,15 +239,6 @@ fn bounded(counted: u64, limit: Option<u64>) -> Count {
         Some(limit) if counted > limit => Count::AtLeast(limit + 1),
         _ => Count::Exactly(counted),
     }
-}
-
-/// A query that ran too long says so.
-fn stopped(e: sqlx::Error) -> Error {
-    let interrupted = e.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "9");
-    if interrupted {
-        return Error::busy("The query took too long. Narrow it down, or sort by one key only.").with_source(e);
-    }
-    Error::internal("Internal server error").context("searching").with_source(e)
 }
 
 impl Room {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
+use crate::fault::Sqlx;
 use crate::{Database, nodes};
 
 /// Nodes asked about by one statement.
@@ -30,7 +31,7 @@ impl Database {
                 list.push_bind(id.0);
             }
             query.push(") ORDER BY d.id, x.position");
-            let rows = query.build().fetch_all(&self.readers).await.internal(|| "reading data sources".into())?;
+            let rows = query.build().fetch_all(&self.readers).await.sql("reading data sources")?;
             for row in &rows {
                 let node: i64 = row.get("node");
                 let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
@@ -64,7 +65,7 @@ impl Database {
         .bind(id.0)
         .execute(&mut *tx)
         .await
-        .internal(|| "replacing a data source".into())?;
+        .sql("replacing a data source")?;
         if replaced.rows_affected() == 0 {
             return Err(Error::not_found(format!("No data_source {number} on this node.")));
         }
@@ -74,18 +75,13 @@ impl Database {
         .bind(number)
         .fetch_all(&mut *tx)
         .await
-        .internal(|| "reading assets".into())?;
+        .sql("reading assets")?;
         for mut asset in source.assets {
             if !known.contains(&asset.data_uri) {
                 add_asset(&mut tx, number, &mut asset).await?;
             }
         }
-        sqlx::query("UPDATE node SET version = version + 1, data_version = data_version + 1, updated = ? WHERE id = ?")
-            .bind(crate::now())
-            .bind(id.0)
-            .execute(&mut *tx)
-            .await
-            .internal(|| "counting a change".into())?;
+        count_change(&mut tx, id).await?;
         nodes::commit(tx).await
     }
 
@@ -112,7 +108,7 @@ impl Database {
         .bind(asset)
         .fetch_optional(&mut *tx)
         .await
-        .internal(|| "reading an asset".into())?;
+        .sql("reading an asset")?;
         let missing = || Error::not_found(format!("This node exists but it does not have an Asset with id {asset}"));
         let row = row.ok_or_else(missing)?;
         if external_only && management(row.get("management"))? != Management::External {
@@ -126,17 +122,29 @@ impl Database {
             .bind(asset)
             .execute(&mut *tx)
             .await
-            .internal(|| "taking an asset from a data source".into())?;
+            .sql("taking an asset from a data source")?;
         let deleted = sqlx::query(
             "DELETE FROM asset WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM data_source_asset WHERE asset = ?1)",
         )
         .bind(asset)
         .execute(&mut *tx)
         .await
-        .internal(|| "deleting an asset".into())?;
+        .sql("deleting an asset")?;
+        count_change(&mut tx, id).await?;
         nodes::commit(tx).await?;
         Ok((found, deleted.rows_affected() > 0))
     }
+}
+
+/// What was open and what was known of the data is no longer true.
+async fn count_change(db: &mut SqliteConnection, id: NodeId) -> Result<()> {
+    sqlx::query("UPDATE node SET version = version + 1, data_version = data_version + 1, updated = ? WHERE id = ?")
+        .bind(crate::now())
+        .bind(id.0)
+        .execute(db)
+        .await
+        .sql("counting a change")?;
+    Ok(())
 }
 
 pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: DataSource) -> Result<DataSource> {
@@ -153,7 +161,7 @@ pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: Dat
     .bind(source.management.name())
     .execute(&mut *db)
     .await
-    .internal(|| "adding a data source".into())?;
+    .sql("adding a data source")?;
     let id = inserted.last_insert_rowid();
     source.id = Some(id);
     for asset in &mut source.assets {
@@ -173,7 +181,7 @@ async fn add_asset(db: &mut SqliteConnection, source: i64, asset: &mut Asset) ->
     .bind(asset.size.map(|size| size as i64))
     .fetch_one(&mut *db)
     .await
-    .internal(|| "adding an asset".into())?;
+    .sql("adding an asset")?;
     asset.id = Some(id);
     sqlx::query(
         "INSERT INTO data_source_asset (data_source, position, asset, parameter, num) \
@@ -185,7 +193,7 @@ async fn add_asset(db: &mut SqliteConnection, source: i64, asset: &mut Asset) ->
     .bind(asset.num.map(|num| num as i64))
     .execute(db)
     .await
-    .internal(|| "adding an asset to a data source".into())?;
+    .sql("adding an asset to a data source")?;
     Ok(())
 }
 
@@ -209,8 +217,8 @@ fn source_of(row: &SqliteRow) -> Result<DataSource> {
 }
 
 pub(crate) fn management(name: &str) -> Result<Management> {
-    let all = [Management::External, Management::Immutable, Management::Locked, Management::Writable];
-    all.into_iter()
+    Management::ALL
+        .into_iter()
         .find(|m| m.name() == name)
         .ok_or_else(|| Error::internal("Internal server error").context(format!("unknown management {name:?}")))
 }

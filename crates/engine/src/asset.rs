@@ -1,8 +1,9 @@
 //! Raw files behind the data.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use girih_model::{Asset, DataSource, Error, NodePath, Result, ResultExt};
+use girih_model::{Asset, DataSource, Error, Node, NodePath, Result, ResultExt};
 
 use crate::access::Permission;
 use crate::engine::Mount;
@@ -36,7 +37,7 @@ impl Engine {
         relative: Option<&str>,
     ) -> Result<AssetFile> {
         caller.require(&[Permission::ReadData])?;
-        let (mount, _, asset) = self.find_asset(path, id).await?;
+        let (mount, _, _, asset) = self.find_asset(path, id).await?;
         match (asset.is_directory, relative) {
             (true, None) => Err(Error::malformed(format!(
                 "This asset is a directory. Must specify relative path, from manifest provided by /asset/manifest/...?id={id}"
@@ -54,7 +55,7 @@ impl Engine {
     /// Relative paths of all files below a directory asset, sorted.
     pub async fn asset_manifest(&self, caller: &Caller, path: &NodePath, id: i64) -> Result<Vec<String>> {
         caller.require(&[Permission::ReadData])?;
-        let (mount, _, asset) = self.find_asset(path, id).await?;
+        let (mount, _, _, asset) = self.find_asset(path, id).await?;
         if !asset.is_directory {
             return Err(Error::malformed("This asset is not a directory. There is no manifest."));
         }
@@ -69,9 +70,8 @@ impl Engine {
         external_only: bool,
     ) -> Result<AssetDeleted> {
         caller.require(&[Permission::DeleteNode])?;
-        let (mount, source, _) = self.find_asset(path, id).await?;
-        let (_, node) = self.find_node(path, "deleting assets").await?;
-        let (asset, unused) = mount.database.delete_asset(node.id, id, external_only).await?;
+        let (mount, node, source, _) = self.find_asset(path, id).await?;
+        let (asset, unused) = mount.database().delete_asset(node.id, id, external_only).await?;
         let ours = source.management != girih_model::Management::External;
         if unused && ours {
             mount.storage.remove(std::slice::from_ref(&asset)).await?;
@@ -79,15 +79,15 @@ impl Engine {
         Ok(AssetDeleted { asset_deleted: unused, data_deleted: unused && ours })
     }
 
-    async fn find_asset(&self, path: &NodePath, id: i64) -> Result<(&Mount, DataSource, Asset)> {
+    async fn find_asset(&self, path: &NodePath, id: i64) -> Result<(Arc<Mount>, Node, DataSource, Asset)> {
         if !self.inner.options.expose_raw_assets {
             return Err(Error::forbidden("This server is configured not to allow downloading raw assets."));
         }
         let (mount, node) = self.find_node(path, "downloading assets").await?;
-        let found = mount.database.asset(node.id, id).await?;
+        let found = mount.database().asset(node.id, id).await?;
         let (source, asset) = found
             .ok_or_else(|| Error::not_found(format!("This node exists but it does not have an Asset with id {id}.")))?;
-        Ok((mount, source, asset))
+        Ok((mount, node, source, asset))
     }
 }
 

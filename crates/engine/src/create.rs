@@ -67,8 +67,8 @@ impl Engine {
         }
         let path = node.path.child(&key)?;
         // From here on the path is ours: what storage holds under it without a node in the catalog is left over from a crash.
-        let _guard = self.inner.locks.lock(format!("path:{}:{path}", mount.at)).await;
-        if mount.database.deepest(&path).await?.path == path {
+        let _guard = mount.catalog.locks.lock(format!("path:{path}")).await;
+        if mount.database().deepest(&path).await?.path == path {
             return Err(taken(parent, &key));
         }
         let mut source = request.data_sources.into_iter().next();
@@ -88,7 +88,7 @@ impl Engine {
             specs: request.specs,
             data_source: source,
         };
-        let created = match mount.database.create(node.id, new).await {
+        let created = match mount.database().create(node.id, new).await {
             Ok(created) => created,
             Err(e) => {
                 mount.storage.remove(&written).await.unwrap_or_else(
@@ -106,7 +106,7 @@ impl Engine {
         caller.require(&[Permission::WriteMetadata, Permission::Register])?;
         let (mount, node) = self.find_node(path, "replacing data sources").await?;
         let id = source.id.ok_or_else(|| Error::unprocessable("The data source needs its \"id\"."))?;
-        let current = mount.database.data_sources(node.id).await?.into_iter().find(|s| s.id == Some(id));
+        let current = mount.database().data_sources(node.id).await?.into_iter().find(|s| s.id == Some(id));
         let current = current.ok_or_else(|| Error::not_found(format!("No data_source {id} on this node.")))?;
         if source.family() != node.family {
             return Err(Error::unprocessable(format!(
@@ -117,9 +117,10 @@ impl Engine {
         }
         // Data that girih keeps stays where girih put it; what is registered must be readable.
         let ours = current.management != Management::External;
-        if ours && (source.management == Management::External || !same_assets(&current, &source)) {
+        let kept = source.mimetype == current.mimetype && source.structure == current.structure;
+        if ours && (source.management == Management::External || !kept || !same_assets(&current, &source)) {
             return Err(Error::conflict(
-                "The assets and the management of data that this server keeps cannot be changed.",
+                "Of data that this server keeps, only parameters and properties can be changed here. Write to it to change it.",
             ));
         }
         if !ours {
@@ -128,7 +129,7 @@ impl Engine {
             }
             mount.storage.check_readable(&source)?;
         }
-        mount.database.put_data_source(node.id, source).await
+        mount.database().put_data_source(node.id, source).await
     }
 
     /// Refuses specs that are not unique, too many, too long or, if so configured, not declared.

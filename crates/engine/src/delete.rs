@@ -15,8 +15,8 @@ impl Engine {
         caller.require(&[Permission::DeleteNode, Permission::DeleteRevision])?;
         let (mount, node) = self.find_node(path, "deletion").await?;
         // Nobody may create this path anew before its old bytes are gone.
-        let _guard = self.inner.locks.lock(format!("path:{}:{}", mount.at, node.path)).await;
-        let deleted = mount.database.delete(node.id, recursive, external_only).await?;
+        let _guard = mount.catalog.locks.lock(format!("path:{}", node.path)).await;
+        let deleted = mount.database().delete(node.id, recursive, external_only).await?;
         if let Err(e) = mount.storage.remove(&deleted.assets).await {
             tracing::warn!(error = %e, %path, "deleted entries left files behind");
         }

@@ -42,17 +42,41 @@ impl Default for EngineOptions {
 }
 
 /// A catalog, mounted into the tree.
-#[derive(Debug, Clone)]
 pub struct Mount {
     /// Where its root appears.
     pub at: NodePath,
     /// The node of the catalog that becomes that root.
     pub node: NodePath,
-    pub database: Database,
-    pub storage: Arc<Storage>,
+    pub catalog: Arc<Catalog>,
+    pub storage: Storage,
     /// Metadata and specs of the catalog's root, from the configuration.
     pub metadata: Option<Json>,
     pub specs: Vec<Spec>,
+    /// Data sources that are open, by node, time of creation and version: a changed node is another key.
+    pub(crate) open: Cache<(NodeId, i64, i64), Arc<dyn Dataset>>,
+}
+
+/// A catalog's database and what must not overlap in it, however often it is mounted.
+pub struct Catalog {
+    pub database: Database,
+    pub(crate) locks: Locks,
+}
+
+impl Catalog {
+    pub fn new(database: Database) -> Arc<Self> {
+        Arc::new(Self { database, locks: Locks::default() })
+    }
+}
+
+impl Mount {
+    pub fn new(at: NodePath, node: NodePath, catalog: Arc<Catalog>, storage: Storage) -> Self {
+        let open = Cache::new(OPEN_DATASETS);
+        Self { at, node, catalog, storage, metadata: None, specs: Vec::new(), open }
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.catalog.database
+    }
 }
 
 /// The house. Cloning is cheap.
@@ -63,11 +87,7 @@ pub struct Engine {
 
 pub(crate) struct Inner {
     pub options: EngineOptions,
-    pub mounts: Vec<Mount>,
-    /// One writer at a time where order matters: per path for creating and deleting, per node for growing.
-    pub locks: Locks,
-    /// Open data sources by mount, node, creation time and version: a changed node is another key.
-    pub open: Cache<(usize, NodeId, i64, i64), Arc<dyn Dataset>>,
+    pub mounts: Vec<Arc<Mount>>,
 }
 
 impl Engine {
@@ -83,14 +103,13 @@ impl Engine {
                 )));
             }
         }
-        let open = Cache::new(OPEN_DATASETS);
-        Ok(Self { inner: Arc::new(Inner { options, mounts, locks: Locks::default(), open }) })
+        Ok(Self { inner: Arc::new(Inner { options, mounts: mounts.into_iter().map(Arc::new).collect() }) })
     }
 
     /// Answers when the databases do.
     pub async fn ready(&self) -> Result<()> {
         for mount in &self.inner.mounts {
-            mount.database.ready().await?;
+            mount.database().ready().await?;
         }
         Ok(())
     }
@@ -98,7 +117,7 @@ impl Engine {
     /// Finishes what is running and closes the catalogs.
     pub async fn close(&self) {
         for mount in &self.inner.mounts {
-            mount.database.close().await;
+            mount.database().close().await;
         }
     }
 

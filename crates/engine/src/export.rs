@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 
 use futures::TryStreamExt;
 use girih_model::{ArrayStructure, Data, Error, Family, NodePath, Part, Result, Selection, Structure};
+use girih_storage::dataset::positions;
 use girih_storage::format::{self, Format};
 use girih_storage::{Dataset, EncodeOptions, Encoded};
 use sha2::{Digest, Sha256};
 
 use crate::access::Permission;
+use crate::find::Found;
 use crate::read::Opened;
-use crate::{Caller, Engine, Want};
+use crate::{Caller, Engine};
 
 /// Media types that the caller would take, best first, as the door has understood `Accept` or `?format=`.
 #[derive(Debug, Clone)]
@@ -59,11 +61,14 @@ pub enum Exported {
 impl Engine {
     /// Reads and encodes the selected part. The cheap checks (family, shape, media type, size limit, ETag) come before any byte is read.
     pub async fn export(&self, caller: &Caller, path: &NodePath, request: ExportRequest) -> Result<Exported> {
-        let entry = self.entry(caller, path, Want::default()).await?;
-        if entry.family == Family::Container && request.families.contains(&Family::Container) {
-            return self.export_tree(caller, path, &entry.metadata, request).await;
+        caller.require(&[Permission::ReadData])?;
+        let found = self.find(path).await?;
+        found.must_be(&request.families)?;
+        if found.family() == Family::Container {
+            caller.require(&[Permission::ReadMetadata])?;
+            return export_tree(found, path, request).await;
         }
-        let opened = self.open(caller, path, &request.families).await?;
+        let opened = found.open().await?;
         let structure = opened.dataset.structure();
         if let Structure::Array(array) = &structure {
             self.check_array(array, &request)?;
@@ -86,23 +91,9 @@ impl Engine {
         Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: None })
     }
 
-    async fn export_tree(
-        &self,
-        caller: &Caller,
-        path: &NodePath,
-        metadata: &girih_model::Json,
-        request: ExportRequest,
-    ) -> Result<Exported> {
-        caller.require(&[Permission::ReadData, Permission::ReadMetadata])?;
-        let (format, parameters) = choose(Family::Container, &request.wanted)?;
-        let data = self.read(caller, path, &request.families, &request.selection).await?;
-        let options = options(parameters, request.query, metadata.clone(), path);
-        Ok(Exported::Body { encoded: format.encode(data, &options).await?, etag: None, content_encoding: None })
-    }
-
     /// Refuses a selection that does not fit, or that is larger than the configured limit.
     fn check_array(&self, array: &ArrayStructure, request: &ExportRequest) -> Result<()> {
-        let shape = selected_shape(array, &request.selection)?;
+        let shape = positions(array, &request.selection)?.shape();
         if let Some(expected) = &request.expected_shape
             && *expected != shape
         {
@@ -152,14 +143,11 @@ impl Engine {
     }
 }
 
-/// The shape that a selection of an array gives.
-pub(crate) fn selected_shape(array: &ArrayStructure, selection: &Selection) -> Result<Vec<u64>> {
-    let shape = match &selection.part {
-        Part::Whole => array.shape.clone(),
-        Part::Block(block) => array.block(block)?.iter().map(|axis| axis.count).collect(),
-        Part::Partition(_) => return Err(Error::unprocessable("Arrays have blocks, not partitions.")),
-    };
-    Ok(selection.slice.fit(&shape)?.shape())
+async fn export_tree(found: Found, path: &NodePath, request: ExportRequest) -> Result<Exported> {
+    let (format, parameters) = choose(Family::Container, &request.wanted)?;
+    let tree = found.tree(request.selection.fields)?;
+    let options = options(parameters, request.query, tree.metadata.clone(), path);
+    Ok(Exported::Body { encoded: format.encode(Data::Tree(tree), &options).await?, etag: None, content_encoding: None })
 }
 
 fn too_large(limit: u64, remedy: &str) -> Error {
@@ -244,7 +232,7 @@ async fn untouched(
     if format.media_type() != "application/octet-stream" || !matches!(request.selection.part, Part::Block(_)) {
         return Ok(None);
     }
-    let accept: Vec<&str> = request.accept_encoding.iter().map(String::as_str).chain(["identity"]).collect();
+    let accept: Vec<&str> = request.accept_encoding.iter().map(String::as_str).collect();
     let Some(stored) = dataset.stored(&request.selection, &accept).await? else { return Ok(None) };
     let itemsize = dataset.structure().as_array().map_or(1, |array| array.dtype.itemsize());
     let coding = (stored.encoding != "identity").then_some(stored.encoding);

@@ -36,26 +36,26 @@ pub struct Want {
 }
 
 /// What a path leads to.
-pub(crate) enum Found<'e> {
+pub(crate) enum Found {
     /// A container above the mount points; its children by name.
     Above {
         path: NodePath,
         children: Vec<String>,
     },
     Node {
-        mount: &'e Mount,
+        mount: Arc<Mount>,
         node: Node,
     },
     /// A named part of a node's data: a column of a table, something inside a file.
     Part {
-        mount: &'e Mount,
+        mount: Arc<Mount>,
         node: Node,
         path: NodePath,
         dataset: Arc<dyn Dataset>,
     },
 }
 
-impl Found<'_> {
+impl Found {
     pub(crate) fn path(&self) -> NodePath {
         match self {
             Found::Above { path, .. } | Found::Part { path, .. } => path.clone(),
@@ -68,6 +68,15 @@ impl Found<'_> {
             Found::Above { .. } => Family::Container,
             Found::Node { node, .. } => node.family,
             Found::Part { dataset, .. } => dataset.structure().family(),
+        }
+    }
+
+    /// As its callers see it.
+    pub(crate) fn entry(self) -> Entry {
+        match self {
+            Found::Above { path, children } => entry_above(path, children.len()),
+            Found::Node { mount, node } => mount.entry(node),
+            Found::Part { path, dataset, .. } => part_entry(path, &*dataset),
         }
     }
 
@@ -91,6 +100,19 @@ impl Mount {
     pub(crate) fn served_path(&self, node: &Node) -> NodePath {
         let below = node.path.below(&self.node).expect("only nodes below the mounted one are served");
         self.at.join(&below).unwrap_or(below)
+    }
+
+    /// Opens the data of a node, or takes it from those that are open.
+    pub(crate) async fn open(&self, node: &Node) -> Result<Arc<dyn Dataset>> {
+        let key = (node.id, node.created, node.version);
+        if let Some(open) = self.open.get(&key) {
+            return Ok(open);
+        }
+        let source = self.database().data_sources(node.id).await?.into_iter().next();
+        let source = source.ok_or_else(|| Error::unsupported("This node has no data."))?;
+        let dataset = self.storage.open(&source).await?;
+        self.open.insert(key, dataset.clone());
+        Ok(dataset)
     }
 
     /// The node as its callers see it.
@@ -137,40 +159,40 @@ impl Engine {
     pub async fn entry(&self, caller: &Caller, path: &NodePath, want: Want) -> Result<Entry> {
         caller.require(&[Permission::ReadMetadata])?;
         match self.find(path).await? {
-            Found::Above { path, children } => Ok(entry_above(path, children.len())),
             Found::Node { mount, node } => {
-                let sources = if want.data_sources { Some(mount.database.data_sources(node.id).await?) } else { None };
+                let sources =
+                    if want.data_sources { Some(mount.database().data_sources(node.id).await?) } else { None };
                 let limit = self.inner.options.children_count_limit.map(|limit| limit.saturating_add(1));
                 let count = node.children.min(limit.unwrap_or(u64::MAX));
                 Ok(Entry { data_sources: sources, count, ..mount.entry(node) })
             }
-            Found::Part { path, dataset, .. } => Ok(part_entry(path, &*dataset)),
+            found => Ok(found.entry()),
         }
     }
 
-    pub(crate) async fn find(&self, path: &NodePath) -> Result<Found<'_>> {
+    pub(crate) async fn find(&self, path: &NodePath) -> Result<Found> {
         let mounts = &self.inner.mounts;
         let Some((mount, rest)) = mounts.iter().find_map(|mount| Some((mount, path.below(&mount.at)?))) else {
             return self.find_above(path);
         };
         let wanted = mount.node.join(&rest)?;
-        let node = mount.database.deepest(&wanted).await?;
+        let node = mount.database().deepest(&wanted).await?;
         let Some(inside) = wanted.below(&node.path) else { return Err(no_such_entry(path)) };
         if inside.is_root() {
-            return Ok(Found::Node { mount, node });
+            return Ok(Found::Node { mount: mount.clone(), node });
         }
         // Only data has named parts, and only below the mounted node.
         if node.structure.is_none() || node.path.below(&mount.node).is_none() {
             return Err(no_such_entry(path));
         }
-        let mut dataset = self.open_node(mount, &node).await?;
+        let mut dataset = mount.open(&node).await?;
         for key in inside.keys() {
             dataset = dataset.child(key).await?.ok_or_else(|| no_such_entry(path))?;
         }
-        Ok(Found::Part { mount, node, path: path.clone(), dataset })
+        Ok(Found::Part { mount: mount.clone(), node, path: path.clone(), dataset })
     }
 
-    fn find_above(&self, path: &NodePath) -> Result<Found<'_>> {
+    fn find_above(&self, path: &NodePath) -> Result<Found> {
         let mut children: Vec<String> = Vec::new();
         for mount in &self.inner.mounts {
             let Some(below) = mount.at.below(path) else { continue };
@@ -187,27 +209,13 @@ impl Engine {
     }
 
     /// The node of a catalog at this path; what else can be found does not support `what`.
-    pub(crate) async fn find_node(&self, path: &NodePath, what: &str) -> Result<(&Mount, Node)> {
+    pub(crate) async fn find_node(&self, path: &NodePath, what: &str) -> Result<(Arc<Mount>, Node)> {
         match self.find(path).await? {
             Found::Node { mount, node } => Ok((mount, node)),
             Found::Above { .. } | Found::Part { .. } => {
                 Err(Error::unsupported(format!("This node does not support {what}.")))
             }
         }
-    }
-
-    /// Opens the data of a node, or takes it from those that are open.
-    pub(crate) async fn open_node(&self, mount: &Mount, node: &Node) -> Result<Arc<dyn Dataset>> {
-        let number = self.inner.mounts.iter().position(|m| std::ptr::eq(m, mount)).unwrap_or_default();
-        let key = (number, node.id, node.created, node.version);
-        if let Some(open) = self.inner.open.get(&key) {
-            return Ok(open);
-        }
-        let source = mount.database.data_sources(node.id).await?.into_iter().next();
-        let source = source.ok_or_else(|| Error::unsupported("This node has no data."))?;
-        let dataset = mount.storage.open(&source).await?;
-        self.inner.open.insert(key, dataset.clone());
-        Ok(dataset)
     }
 }
 

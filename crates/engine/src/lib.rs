@@ -22,7 +22,7 @@ mod engine;
 mod locks;
 
 pub use access::{Caller, Permission};
-pub use engine::{Engine, EngineOptions, Mount};
+pub use engine::{Catalog, Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
 pub use settings::{CatalogSettings, Settings};
 

@@ -10,6 +10,7 @@ use girih_model::{Data, Error, Family, Filter, Node, NodeId, NodePath, Result, S
 use girih_storage::Dataset;
 
 use crate::access::Permission;
+use crate::engine::Mount;
 use crate::find::Found;
 use crate::{Caller, Engine, Entry};
 
@@ -24,46 +25,30 @@ pub struct Opened {
     pub version: String,
 }
 
-impl Engine {
-    /// Finds the data of an entry of one of `families`; nothing has been read yet.
-    pub async fn open(&self, caller: &Caller, path: &NodePath, families: &[Family]) -> Result<Opened> {
-        caller.require(&[Permission::ReadData])?;
-        let found = self.find(path).await?;
-        found.must_be(families)?;
+impl Found {
+    /// The open data; nothing has been read yet.
+    pub(crate) async fn open(self) -> Result<Opened> {
         let version = |node: &Node| format!("{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version);
-        match found {
+        match self {
             Found::Node { mount, node } => {
-                let dataset = self.open_node(mount, &node).await?;
+                let dataset = mount.open(&node).await?;
                 Ok(Opened { version: version(&node), entry: mount.entry(node), dataset })
             }
             Found::Part { mount, node, path, dataset } => {
-                let entry = Entry { path, family: dataset.structure().family(), ..mount.entry(node.clone()) };
-                Ok(Opened { version: version(&node), entry, dataset })
+                let version = version(&node);
+                let entry = Entry { path, family: dataset.structure().family(), ..mount.entry(node) };
+                Ok(Opened { version, entry, dataset })
             }
             Found::Above { .. } => Err(Error::unsupported("This node has no data.")),
         }
     }
 
-    /// Streams the selected part of an entry; a container as the tree below it.
-    pub async fn read(
-        &self,
-        caller: &Caller,
-        path: &NodePath,
-        families: &[Family],
-        selection: &Selection,
-    ) -> Result<Data> {
-        let found = self.find(path).await?;
-        found.must_be(families)?;
-        if found.family() != Family::Container {
-            return self.open(caller, path, families).await?.dataset.read(selection).await;
-        }
-        caller.require(&[Permission::ReadData, Permission::ReadMetadata])?;
-        match found {
+    /// A container of the catalog, or these of its children, as a tree.
+    pub(crate) fn tree(self, fields: Option<Vec<String>>) -> Result<TreeData> {
+        match self {
             Found::Node { mount, node } if node.structure.is_none() => {
-                let entry = mount.entry(node.clone());
-                let mount_number = self.inner.mounts.iter().position(|m| std::ptr::eq(m, mount)).unwrap_or_default();
-                let walk = Walk::new(self.clone(), mount_number, node.id, selection.fields.clone());
-                Ok(Data::Tree(TreeData { metadata: entry.metadata, entries: walk.entries() }))
+                let walk = Walk::new(mount.clone(), node.id, fields);
+                Ok(TreeData { metadata: mount.entry(node).metadata, entries: walk.entries() })
             }
             Found::Node { .. } | Found::Part { .. } => {
                 Err(Error::unsupported("Containers inside files cannot be exported yet. Export their children."))
@@ -75,10 +60,36 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Finds the data of an entry of one of `families`; nothing has been read yet.
+    pub async fn open(&self, caller: &Caller, path: &NodePath, families: &[Family]) -> Result<Opened> {
+        caller.require(&[Permission::ReadData])?;
+        let found = self.find(path).await?;
+        found.must_be(families)?;
+        found.open().await
+    }
+
+    /// Streams the selected part of an entry; a container as the tree below it.
+    pub async fn read(
+        &self,
+        caller: &Caller,
+        path: &NodePath,
+        families: &[Family],
+        selection: &Selection,
+    ) -> Result<Data> {
+        caller.require(&[Permission::ReadData, Permission::ReadMetadata])?;
+        let found = self.find(path).await?;
+        found.must_be(families)?;
+        match found.family() {
+            Family::Container => Ok(Data::Tree(found.tree(selection.fields.clone())?)),
+            _ => found.open().await?.dataset.read(selection).await,
+        }
+    }
+}
+
 /// A walk over a subtree, depth first, a page of children at a time.
 struct Walk {
-    engine: Engine,
-    mount: usize,
+    mount: Arc<Mount>,
     /// Only these children of the start.
     fields: Option<Vec<String>>,
     /// One frame for each container on the way down.
@@ -93,9 +104,9 @@ struct Frame {
 }
 
 impl Walk {
-    fn new(engine: Engine, mount: usize, start: NodeId, fields: Option<Vec<String>>) -> Self {
+    fn new(mount: Arc<Mount>, start: NodeId, fields: Option<Vec<String>>) -> Self {
         let frame = Frame { id: start, keys: Vec::new(), page: VecDeque::new(), next: Some(Page::First) };
-        Self { engine, mount, fields, stack: vec![frame] }
+        Self { mount, fields, stack: vec![frame] }
     }
 
     fn entries(self) -> stream::BoxStream<'static, Result<TreeEntry>> {
@@ -124,8 +135,7 @@ impl Walk {
                 Some(fields) if top => Filter::KeyIn(fields.clone()),
                 _ => Filter::all(),
             };
-            let database = &self.engine.inner.mounts[self.mount].database;
-            let (nodes, next) = children(database, frame.id, filter, page).await?;
+            let (nodes, next) = children(self.mount.database(), frame.id, filter, page).await?;
             frame.page = nodes.into();
             frame.next = next.map(Page::After);
         }
@@ -133,13 +143,10 @@ impl Walk {
 
     fn entry(&self, node: Node, keys: Vec<String>) -> TreeEntry {
         let read = node.structure.is_some().then(|| {
-            let (engine, mount, node) = (self.engine.clone(), self.mount, Arc::new(node.clone()));
+            let (mount, node) = (self.mount.clone(), Arc::new(node.clone()));
             let read = move || -> BoxFuture<'static, Result<Data>> {
-                let (engine, node) = (engine.clone(), node.clone());
-                Box::pin(async move {
-                    let dataset = engine.open_node(&engine.inner.mounts[mount], &node).await?;
-                    dataset.read(&Selection::all()).await
-                })
+                let (mount, node) = (mount.clone(), node.clone());
+                Box::pin(async move { mount.open(&node).await?.read(&Selection::all()).await })
             };
             Arc::new(read) as Arc<dyn Fn() -> BoxFuture<'static, Result<Data>> + Send + Sync>
         });

@@ -36,7 +36,7 @@ impl Engine {
         match found {
             Found::Above { path, children } => self.search_above(caller, &path, &children, request).await,
             Found::Part { .. } => Err(inside_data("Search")),
-            Found::Node { mount, node } => self.search_catalog(mount, &node, request).await,
+            Found::Node { mount, node } => self.search_catalog(&mount, &node, request).await,
         }
     }
 
@@ -49,10 +49,10 @@ impl Engine {
             limit: request.limit,
             count_limit: self.inner.options.exact_count_limit.filter(|_| !request.exact_count),
         };
-        let page = mount.database.search(node.id, search).await?;
+        let page = mount.database().search(node.id, search).await?;
         let mut sources = if request.want.data_sources {
             let ids: Vec<_> = page.nodes.iter().map(|node| node.id).collect();
-            Some(mount.database.data_sources_of(&ids).await?.into_iter())
+            Some(mount.database().data_sources_of(&ids).await?.into_iter())
         } else {
             None
         };
@@ -114,7 +114,7 @@ impl Engine {
         let found = self.find(path).await?;
         found.must_be(&[Family::Container])?;
         match found {
-            Found::Node { mount, node } => mount.database.distinct(node.id, filter, wants).await,
+            Found::Node { mount, node } => mount.database().distinct(node.id, filter, wants).await,
             Found::Above { .. } => Err(Error::unsupported(
                 "Distinct values are found inside one catalog; several are mounted below this container.",
             )),

@@ -9,7 +9,7 @@ use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result, Spec};
 use girih_storage::place::{Directory, Places};
 use girih_storage::{Storage, StorageOptions};
 
-use crate::engine::Mount;
+use crate::engine::{Catalog, Mount};
 use crate::{Engine, EngineOptions};
 
 /// Everything an engine needs to know, with paths and defaults resolved.
@@ -47,36 +47,31 @@ impl Engine {
     pub async fn start(settings: Settings) -> Result<Self> {
         let mut mounts = Vec::with_capacity(settings.catalogs.len());
         // Two trees of one catalog share its one writer.
-        let mut databases: HashMap<String, Database> = HashMap::new();
+        let mut catalogs: HashMap<String, Arc<Catalog>> = HashMap::new();
         for catalog in settings.catalogs {
-            let database = match databases.get(&catalog.uri) {
+            let open = match catalogs.get(&catalog.uri) {
                 Some(open) => open.clone(),
                 None => {
                     let missing = if catalog.create { Missing::Create } else { Missing::Refuse };
-                    Database::open(&catalog.uri, missing).await?
+                    Catalog::new(Database::open(&catalog.uri, missing).await?)
                 }
             };
-            databases.insert(catalog.uri.clone(), database.clone());
-            mounts.push(mount(catalog, database).await?);
+            catalogs.insert(catalog.uri.clone(), open.clone());
+            mounts.push(mount(catalog, open).await?);
         }
         Self::new(settings.options, mounts)
     }
 }
 
-async fn mount(settings: CatalogSettings, database: Database) -> Result<Mount> {
+async fn mount(settings: CatalogSettings, catalog: Arc<Catalog>) -> Result<Mount> {
     let open = |paths: &[PathBuf], writable| -> Result<Vec<Arc<Directory>>> {
         paths.iter().map(|path| Directory::open(path, writable)).collect()
     };
     let places = Places::new(open(&settings.writable, true)?, open(&settings.readable, false)?);
-    ensure_node(&database, &settings).await?;
-    Ok(Mount {
-        at: settings.at,
-        node: settings.node,
-        database,
-        storage: Arc::new(Storage::new(StorageOptions { places })),
-        metadata: settings.metadata,
-        specs: settings.specs,
-    })
+    ensure_node(&catalog.database, &settings).await?;
+    let storage = Storage::new(StorageOptions { places });
+    let mount = Mount::new(settings.at, settings.node, catalog, storage);
+    Ok(Mount { metadata: settings.metadata, specs: settings.specs, ..mount })
 }
 
 /// Makes sure that the node which is to be the root exists.

@@ -3,6 +3,7 @@
 use girih_database::Change;
 use girih_model::node::Revision;
 use girih_model::{Error, ErrorKind, Json, Node, NodePath, Result, ResultExt, Spec};
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::access::Permission;
@@ -11,6 +12,9 @@ use crate::{Caller, Engine, Entry};
 
 /// How often a change is tried again when somebody else was faster.
 const ATTEMPTS: usize = 8;
+
+/// Most that the copies of one JSON patch may add: values and bytes of text.
+const MAX_COPIED: usize = 4 << 20;
 
 /// New values; `None` keeps what is there.
 #[derive(Debug, Clone, Default)]
@@ -102,7 +106,7 @@ impl Engine {
             let change = make(&node)?;
             change.metadata.as_ref().map_or(Ok(()), check_metadata)?;
             self.check_specs(change.specs.as_deref().unwrap_or_default())?;
-            match mount.database.update(node.id, node.version, change).await {
+            match mount.database().update(node.id, node.version, change).await {
                 Ok((node, _revision)) => return Ok(mount.entry(node)),
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
                 Err(e) => return Err(e),
@@ -121,14 +125,14 @@ impl Engine {
     ) -> Result<(Vec<Revision>, u64)> {
         caller.require(&[Permission::ReadMetadata])?;
         let (mount, node) = self.find_node(path, "revisions").await?;
-        let page = mount.database.revisions(node.id, offset, limit).await?;
+        let page = mount.database().revisions(node.id, offset, limit).await?;
         Ok((page.revisions, page.count))
     }
 
     pub async fn delete_revision(&self, caller: &Caller, path: &NodePath, number: i64) -> Result<()> {
         caller.require(&[Permission::DeleteRevision])?;
         let (mount, node) = self.find_node(path, "revisions").await?;
-        mount.database.delete_revision(node.id, number).await
+        mount.database().delete_revision(node.id, number).await
     }
 }
 
@@ -138,9 +142,54 @@ fn apply(kind: PatchKind, mut target: Value, patch: &Value) -> Result<Value> {
         PatchKind::Json => {
             let operations: json_patch::Patch = serde_json::from_value(patch.clone())
                 .or_error(|e| Error::unprocessable(format!("This is not a JSON patch (RFC 6902): {e}")))?;
-            json_patch::patch(&mut target, &operations)
-                .or_error(|e| Error::unprocessable(format!("The JSON patch does not apply: {e}")))?;
+            let mut copied = 0;
+            for operation in operations.0 {
+                // Each copy may double what is there: a patch of a few lines must not fill the memory.
+                if let PatchOperation::Copy(copy) = &operation {
+                    copied += target.pointer(copy.from.as_str()).map_or(0, weight);
+                    if copied > MAX_COPIED {
+                        return Err(Error::unprocessable("The JSON patch copies too much."));
+                    }
+                }
+                json_patch::patch(&mut target, &[operation])
+                    .or_error(|e| Error::unprocessable(format!("The JSON patch does not apply: {e}")))?;
+            }
         }
     }
     Ok(target)
+}
+
+/// Values and bytes of text.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 1 + text.len(),
+        Value::Array(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.iter().map(|(key, value)| key.len() + weight(value)).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn patches_apply_or_say_why() {
+        let target = json!({"a": 1, "b": [1, 2]});
+        let patch = json!([{"op": "add", "path": "/c", "value": 3}, {"op": "copy", "from": "/b", "path": "/d"}]);
+        let patched = apply(PatchKind::Json, target.clone(), &patch).unwrap();
+        assert_eq!(patched, json!({"a": 1, "b": [1, 2], "c": 3, "d": [1, 2]}));
+        assert_eq!(apply(PatchKind::Merge, target.clone(), &json!({"a": null})).unwrap(), json!({"b": [1, 2]}));
+        for bad in [json!([{"op": "remove", "path": "/zz"}]), json!([{"op": "nope"}]), json!({"a": 1})] {
+            assert!(apply(PatchKind::Json, target.clone(), &bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn copies_cannot_double_without_end() {
+        let copies: Vec<_> = (0..64).map(|n| json!({"op": "copy", "from": "", "path": format!("/c{n}")})).collect();
+        assert!(apply(PatchKind::Json, json!({"a": "x".repeat(1000)}), &Value::Array(copies)).is_err());
+    }
 }

@@ -3,17 +3,24 @@
 //! The order is the promise: find, access, decode and check (a bad body stops here, nothing has
 //! happened), store durably, record in the catalog, and only then tell the writer.
 
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::slice::Dim;
 use girih_model::{
-    ArrayStructure, ByteStream, Error, Family, Node, NodePath, Part, Result, Selection, Slice, Structure,
+    ArrayStructure, ByteStream, Error, Family, Management, Node, NodePath, Part, Result, Selection, Slice, Structure,
 };
 pub use girih_storage::Write as WriteMode;
+use girih_storage::dataset::positions;
 use girih_storage::format;
 
 use crate::access::Permission;
 use crate::engine::Mount;
 use crate::find::Found;
 use crate::{Caller, Engine};
+
+/// Bytes of a body that are taken in before its sender gets its turn to make an array grow.
+const GATHERED: usize = 16 << 20;
 
 pub struct WriteRequest {
     pub families: Vec<Family>,
@@ -50,15 +57,18 @@ impl Engine {
                 "Cannot PATCH an array with both parameters extend=True and persist=False. To extend the array, the data must be stored.",
             ));
         }
-        let (mount, node) = self.find_writable(path, &request.families).await?;
-        // Who makes data grow starts from its size, so they take turns; others may write side by side.
-        let _guard = match request.mode {
-            WriteMode::Replace => None,
-            WriteMode::Extend | WriteMode::Append => {
-                Some(self.inner.locks.lock(format!("grow:{}:{}", mount.at, node.id.0)).await)
-            }
+        let body = match request.mode {
+            // A slow sender must not hold up the others while it has its turn.
+            WriteMode::Extend => gather(request.body, GATHERED).await?,
+            WriteMode::Replace | WriteMode::Append => request.body,
         };
-        let (mount, node) = match &_guard {
+        let (mount, node) = self.find_writable(path, &request.families).await?;
+        // Who makes an array grow starts from its size, so they take turns; others may write side by side.
+        let _turn = match request.mode {
+            WriteMode::Extend => Some(mount.catalog.locks.lock(format!("grow:{}", node.id.0)).await),
+            WriteMode::Replace | WriteMode::Append => None,
+        };
+        let (mount, node) = match &_turn {
             None => (mount, node),
             Some(_) => self.find_writable(path, &request.families).await?,
         };
@@ -66,31 +76,49 @@ impl Engine {
         let (selection, part) = target(&structure, request.selection, request.patch, request.mode)?;
         let decoder = decoder(node.family, &request.content_type)?;
         check_length(&part, &request.content_type, request.content_length)?;
-        let data = decoder.decode(request.body, &part).await?;
+        let data = decoder.decode(body, &part).await?;
         if !request.persist {
             drain(data).await?;
             return Ok(structure);
         }
-        let dataset = self.open_node(mount, &node).await?;
-        let after = dataset.write(&selection, data, request.mode).await?;
-        mount.database.record_write(node.id, &structure, &after).await?;
-        Ok(after)
+        match mount.open(&node).await?.write(&selection, data, request.mode).await {
+            Ok(after) => {
+                mount.database().record_write(node.id, &structure, &after).await?;
+                Ok(after)
+            }
+            Err(e) => {
+                // A part may have been written: nobody may take what they have for current.
+                if let Err(also) = mount.database().record_write(node.id, &structure, &structure).await {
+                    tracing::warn!(error = %also, "could not count a write that failed");
+                }
+                Err(e)
+            }
+        }
     }
 
-    async fn find_writable(&self, path: &NodePath, families: &[Family]) -> Result<(&Mount, Node)> {
+    async fn find_writable(&self, path: &NodePath, families: &[Family]) -> Result<(Arc<Mount>, Node)> {
         let found = self.find(path).await?;
         found.must_be(families)?;
-        let Found::Node { mount, node } = found else {
-            return Err(Error::unsupported("This node does not support writing."));
-        };
-        let sources = mount.database.data_sources(node.id).await?;
-        if sources.iter().any(|source| source.management == girih_model::Management::External) {
-            return Err(Error::unsupported(
+        match found {
+            Found::Node { node, .. } if node.management == Some(Management::External) => Err(Error::unsupported(
                 "This node describes registered files, which are never written. Create a new node to write data.",
-            ));
+            )),
+            Found::Node { mount, node } => Ok((mount, node)),
+            Found::Above { .. } | Found::Part { .. } => Err(Error::unsupported("This node does not support writing.")),
         }
-        Ok((mount, node))
     }
+}
+
+/// Takes in the beginning of a body, up to `limit` bytes, before anything else happens.
+async fn gather(mut body: ByteStream, limit: usize) -> Result<ByteStream> {
+    let mut pieces = Vec::new();
+    let mut bytes = 0;
+    while bytes < limit {
+        let Some(piece) = body.try_next().await? else { break };
+        bytes += piece.len();
+        pieces.push(Ok(piece));
+    }
+    Ok(stream::iter(pieces).chain(body).boxed())
 }
 
 /// Where the data goes, and what it must look like.
@@ -126,7 +154,7 @@ fn target(
     };
     let (selection, shape) = match patch {
         None => {
-            let shape = crate::export::selected_shape(array, &selection)?;
+            let shape = positions(array, &selection)?.shape();
             (selection, shape)
         }
         Some(patch) => patched(array, patch, mode)?,
@@ -190,7 +218,6 @@ fn check_length(part: &Structure, content_type: &str, length: Option<u64>) -> Re
 
 /// Reads to the end, so that a damaged body is refused even if nobody keeps it.
 async fn drain(data: girih_model::Data) -> Result<()> {
-    use futures::TryStreamExt;
     match data {
         girih_model::Data::Array(array) => array.pieces.try_for_each(|_| async { Ok(()) }).await,
         girih_model::Data::Table(table) => table.batches.try_for_each(|_| async { Ok(()) }).await,

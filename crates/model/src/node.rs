@@ -22,6 +22,8 @@ pub struct Node {
     pub specs: Vec<Spec>,
     /// Shape, dtype, columns … of the stored data; `None` for a container without data of its own.
     pub structure: Option<Structure>,
+    /// Who owns that data; `None` without data.
+    pub management: Option<Management>,
     /// Number of direct children in the catalog.
     pub children: u64,
     /// Grows with every change of metadata, specs or data source; two writers who both start from
@@ -54,6 +56,8 @@ pub enum Management {
 }
 
 impl Management {
+    pub const ALL: [Self; 4] = [Self::External, Self::Immutable, Self::Locked, Self::Writable];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::External => "external",

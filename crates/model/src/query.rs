@@ -48,6 +48,8 @@ pub const QUERIES: &[Query] = &[
 
 /// Most conditions of one request, those inside others included.
 const MAX_CONDITIONS: usize = 256;
+/// Most values in the lists of all conditions together.
+const MAX_VALUES: usize = 10_000;
 /// Deepest composition.
 const MAX_DEPTH: usize = 16;
 
@@ -117,7 +119,7 @@ pub fn parse<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> Re
         };
         given[place].1[field].push(value);
     }
-    let mut budget = Budget { conditions: MAX_CONDITIONS, depth: MAX_DEPTH };
+    let mut budget = Budget { conditions: MAX_CONDITIONS, values: MAX_VALUES, depth: MAX_DEPTH };
     let mut all = Vec::new();
     for (query, values) in given {
         let instances = values.iter().map(Vec::len).max().unwrap_or_default();
@@ -196,7 +198,25 @@ impl Query {
 /// What a request may still ask for.
 pub struct Budget {
     conditions: usize,
+    values: usize,
     depth: usize,
+}
+
+impl Budget {
+    fn conditions(&mut self, n: usize) -> Result<()> {
+        self.conditions = self.conditions.checked_sub(n).ok_or_else(|| {
+            Error::malformed(format!("A search can have at most {MAX_CONDITIONS} conditions, specs and words."))
+        })?;
+        Ok(())
+    }
+
+    fn values(&mut self, n: usize) -> Result<()> {
+        self.values = self
+            .values
+            .checked_sub(n)
+            .ok_or_else(|| Error::malformed(format!("A search can list at most {MAX_VALUES} values and keys.")))?;
+        Ok(())
+    }
 }
 
 /// The fields of one instance.
@@ -225,10 +245,7 @@ impl Arguments {
     }
 
     fn lower(&self, budget: &mut Budget) -> Result<Filter> {
-        budget.conditions = budget
-            .conditions
-            .checked_sub(1)
-            .ok_or_else(|| Error::malformed(format!("A search can have at most {MAX_CONDITIONS} conditions.")))?;
+        budget.conditions(1)?;
         (self.query.lower)(self, budget)
     }
 

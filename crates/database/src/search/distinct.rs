@@ -10,7 +10,8 @@ use sqlx::{Row, SqliteConnection};
 use super::condition::{self, Condition};
 use super::order::{Order, Stage};
 use super::sql::Sql;
-use super::{Count, Room, Scope, count, driver, stopped};
+use super::{Count, Room, Scope, count, driver};
+use crate::fault::Sqlx;
 use crate::leaf::{FAMILY, Kind, SPECS};
 use crate::{Database, nodes};
 
@@ -115,7 +116,7 @@ async fn groups(db: &mut SqliteConnection, room: &Room, condition: &Condition, p
         sql.push(")");
     }
     sql.push(" GROUP BY l.kind, l.value ORDER BY l.kind, l.value LIMIT ").bind(MAX_VALUES + 1);
-    let rows = sql.fetch_all(db).await.map_err(stopped)?;
+    let rows = sql.fetch_all(db).await.sql("searching")?;
     if rows.len() > MAX_VALUES {
         return Err(Error::unprocessable(format!(
             "There are more than {MAX_VALUES} different values. Narrow the search down, or page through the nodes sorted by this key."

@@ -10,11 +10,14 @@ use sqlx::SqliteConnection;
 use super::condition::Condition;
 use super::order::{Order, Stage};
 use super::sql::{Sql, bounded_count};
-use super::{Room, Scope, stopped};
+use super::{Room, Scope};
+use crate::fault::Sqlx;
 use crate::leaf::{Kind, Stored};
 
 /// So many nodes are sorted faster than an order is walked.
 const FEW: u64 = 2000;
+/// Most alternatives that are looked up one by one; SQLite takes 500.
+const MANY_BRANCHES: usize = 50;
 /// Most keys that are looked up one by one.
 const MANY_KEYS: usize = 1000;
 
@@ -75,7 +78,7 @@ pub(crate) async fn choose(
     }
     let mut best: Option<(u64, Sql, &Condition)> = None;
     for (nodes, c) in selections {
-        let count = bounded_count(&nodes, Some(FEW + 1)).fetch_count(db).await.map_err(stopped)?;
+        let count = bounded_count(&nodes, Some(FEW + 1)).fetch_count(db).await.sql("searching")?;
         if best.as_ref().is_none_or(|(least, ..)| count < *least) {
             best = Some((count, nodes, c));
         }
@@ -97,7 +100,7 @@ fn selection(condition: &Condition, room: &Room) -> Option<Sql> {
             sql.text(query.clone());
             return Some(sql);
         }
-        Condition::Or(any) if !any.is_empty() => {
+        Condition::Or(any) if (1..=MANY_BRANCHES).contains(&any.len()) => {
             let mut all = Sql::default();
             for (n, one) in any.iter().enumerate() {
                 all.push(if n > 0 { " UNION " } else { "" }).add(&selection(one, room)?);

@@ -20,7 +20,7 @@ use super::{Cursor, Room, Scope, Sort, SortKey};
 use crate::leaf::{KeyPaths, Stored};
 
 /// Columns of the node itself, before the terms.
-const NODE_COLUMNS: usize = 12;
+const NODE_COLUMNS: usize = 13;
 /// Stands for the kind of a value that is not there.
 const MISSING: i64 = 6;
 /// Most sort keys.

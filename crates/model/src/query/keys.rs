@@ -12,5 +12,9 @@ pub const LOOKUP: Query = Query {
 pub const KEYS_FILTER: Query = Query {
     name: "keys_filter",
     fields: &[Field::json("keys")],
-    lower: |arguments, _| Ok(Filter::KeyIn(arguments.texts("keys")?)),
+    lower: |arguments, budget| {
+        let keys = arguments.texts("keys")?;
+        budget.values(keys.len())?;
+        Ok(Filter::KeyIn(keys))
+    },
 };

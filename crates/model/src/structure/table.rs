@@ -13,6 +13,8 @@ use crate::error::{Error, Result, ResultExt};
 const URI_PREFIX: &str = "data:application/vnd.apache.arrow.file;base64,";
 /// Largest schema message, in bytes.
 const MAX_SCHEMA_BYTES: usize = 16 << 20;
+/// Deepest nesting of lists, structs and maps: readers and writers of Arrow recurse.
+pub const MAX_TYPE_DEPTH: usize = 24;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableStructure {
@@ -90,8 +92,23 @@ fn read_schema_message(message: &[u8]) -> Result<Schema> {
     };
     let parsed = arrow::ipc::root_as_message(body).map_err(|e| bad(&e.to_string()))?;
     let schema = parsed.header_as_schema().ok_or_else(|| bad("it holds another kind of message"))?;
+    check_depth(schema)?;
     std::panic::catch_unwind(|| arrow::ipc::convert::fb_to_schema(schema))
         .map_err(|_| bad("it has a type that is not known here"))
+}
+
+/// Looks at the nesting of all fields, without recursion.
+fn check_depth(schema: arrow::ipc::Schema<'_>) -> Result<()> {
+    let mut open: Vec<_> = schema.fields().into_iter().flatten().map(|field| (field, 1)).collect();
+    while let Some((field, depth)) = open.pop() {
+        if depth > MAX_TYPE_DEPTH {
+            return Err(Error::unprocessable(format!(
+                "A column's type is nested more than {MAX_TYPE_DEPTH} levels deep."
+            )));
+        }
+        open.extend(field.children().into_iter().flatten().map(|child| (child, depth + 1)));
+    }
+    Ok(())
 }
 
 impl Serialize for ArrowSchema {
@@ -130,6 +147,17 @@ mod tests {
         let uri = ArrowSchema(schema()).to_uri();
         assert!(uri.starts_with("data:application/vnd.apache.arrow.file;base64,/////"), "{uri}");
         assert_eq!(ArrowSchema::from_uri(&uri).unwrap().0, schema());
+    }
+
+    #[test]
+    fn deep_types_are_refused() {
+        let nested = |depth: usize| {
+            let inner = Field::new("x", DataType::Int8, true);
+            let field = (1..depth).fold(inner, |field, _| Field::new("x", DataType::List(Arc::new(field)), true));
+            ArrowSchema(Arc::new(Schema::new(vec![field]))).to_uri()
+        };
+        assert!(ArrowSchema::from_uri(&nested(MAX_TYPE_DEPTH)).is_ok());
+        assert!(ArrowSchema::from_uri(&nested(MAX_TYPE_DEPTH + 1)).is_err());
     }
 
     #[test]
