@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use girih_model::{ByteStream, Data, Error, Family, Result, Structure};
 
+use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
 
 mod array;
@@ -48,7 +49,7 @@ impl Format for Csv {
         let header = self.header(options)?;
         let body = match data {
             Data::Array(array) => array::encode(array, self.media_type)?,
-            Data::Table(table) => table::encode(table, header),
+            Data::Table(table) => table::encode(columns_only(table), header),
             Data::Tree(_) => return Err(self.cannot_encode(Family::Container)),
         };
         let parameter = if header { "" } else { ";header=absent" };

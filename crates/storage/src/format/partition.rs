@@ -6,6 +6,7 @@
 pub(crate) mod column;
 pub(crate) mod encode;
 pub(crate) mod fit;
+pub(crate) mod index;
 pub(crate) mod spool;
 
 use std::fs::File;
@@ -17,13 +18,16 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::table::ArrowSchema;
-use girih_model::{Asset, Data, DataSource, Error, Part, Result, Selection, Structure, TableData, TableStructure};
+use girih_model::{
+    Asset, Data, DataSource, Error, Part, Result, ResultExt, Selection, Structure, TableData, TableStructure,
+};
 
 use crate::dataset::{Dataset, Write};
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use encode::{BatchWriter, MAX_ROWS};
 use fit::Fit;
+use index::RowIndex;
 
 /// Each partition is a file, and an entry in the catalog.
 const MAX_PARTITIONS: u64 = 100_000;
@@ -39,6 +43,14 @@ pub(crate) trait TableFile: Send + Sync + 'static {
 
     /// The columns called `columns`, in any order, of the rows in `rows`, with the types that the file says.
     fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
+
+    /// Whether files carry the schema's metadata, and with it the description of the row index.
+    fn keeps_metadata(&self) -> bool {
+        true
+    }
+
+    /// All that the file says of its columns.
+    fn schema(&self, file: File) -> Result<SchemaRef>;
 
     /// Number of rows.
     fn rows(&self, file: File) -> Result<u64>;
@@ -127,10 +139,11 @@ impl PartitionedTable {
         }
     }
 
-    /// The schema of the selected columns, in the order in which they were asked for.
-    fn project(&self, fields: Option<&[String]>) -> Result<SchemaRef> {
+    /// The schema of the selected columns, in the order in which they were asked for, and of the row index.
+    /// An index column that is asked for is a column.
+    fn project(&self, fields: Option<&[String]>, index: RowIndex) -> Result<SchemaRef> {
         let schema = self.structure.schema();
-        let Some(wanted) = fields else { return Ok(schema.clone()) };
+        let Some(wanted) = fields else { return Ok(index.attach(schema)) };
         if wanted.is_empty() {
             return Err(Error::malformed("No columns are selected. Name at least one, or leave the selection out."));
         }
@@ -139,8 +152,43 @@ impl PartitionedTable {
             Ok(schema.fields()[at].clone())
         });
         let fields: Vec<_> = fields.collect::<Result<_>>()?;
-        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        Ok(index.without(|name| wanted.iter().any(|wanted| wanted == name)).attach(&schema))
     }
+}
+
+/// The row index of all these files together: none, unless they have the same kind of index.
+fn common_index(format: &dyn TableFile, files: &[Location], declared: &Schema) -> Result<RowIndex> {
+    let index = RowIndex::of(declared);
+    if index.has_columns() {
+        return Ok(index);
+    }
+    if !format.keeps_metadata() {
+        return Ok(RowIndex::none());
+    }
+    let mut common: Option<RowIndex> = None;
+    for location in files {
+        let Some((index, rows)) = file_index(format, location, declared)? else { continue };
+        common = match common {
+            _ if rows == 0 && files.len() > 1 => continue,
+            None => Some(index),
+            Some(before) => before.joined(&index),
+        };
+        if common.as_ref().is_none_or(|index| !index.is_kept()) {
+            break;
+        }
+    }
+    Ok(common.unwrap_or_else(RowIndex::none))
+}
+
+/// The row index and the number of rows of a file.
+fn file_index(format: &dyn TableFile, location: &Location, declared: &Schema) -> Result<Option<(RowIndex, u64)>> {
+    let Some(file) = location.open_if_exists()? else { return Ok(None) };
+    let again = file.try_clone().internal(|| format!("opening {} again", location.absolute().display()))?;
+    let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
+    let rows = format.rows(again).map_err(context)?;
+    let index = RowIndex::of(&*format.schema(file).map_err(context)?);
+    Ok(Some((index.without(|name| declared.index_of(name).is_ok()).of_rows(rows), rows)))
 }
 
 pub(crate) fn no_such_column(name: &str, structure: &TableStructure) -> Error {
@@ -180,7 +228,11 @@ impl Dataset for PartitionedTable {
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
         let files = self.files(selection)?;
-        let schema = self.project(selection.fields.as_deref())?;
+        // What was selected is checked before any file is opened.
+        self.project(selection.fields.as_deref(), RowIndex::none())?;
+        let (format, declared, places) = (self.format, self.structure.schema().clone(), files.clone());
+        let index = blocking(move || common_index(format, &places, &declared)).await?;
+        let schema = self.project(selection.fields.as_deref(), index)?;
         let (format, wanted) = (self.format, schema.clone());
         let batches = stream::iter(files.into_iter().map(Ok)).and_then(move |location| {
             let schema = wanted.clone();
@@ -210,17 +262,19 @@ impl Dataset for PartitionedTable {
             }
             Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
         };
-        let schema = fit::refined(&table.schema, self.structure.schema());
+        let declared = fit::refined(&table.schema, self.structure.schema());
+        let schema =
+            if self.format.keeps_metadata() { index::stored(&table.schema, &declared) } else { declared.clone() };
         let fit = Fit::new(&table.schema, &schema)?;
         self.format.check(&schema)?;
-        let after = TableStructure { arrow_schema: ArrowSchema(schema.clone()), ..self.structure.clone() };
         match mode {
             Write::Replace => replace(self.format, location, schema, fit, table).await?,
-            Write::Append => append(self.format, location, schema, fit, table).await?,
+            Write::Append => append(self.format, location, &declared, schema, fit, table).await?,
             Write::Extend => {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
         }
+        let after = TableStructure { arrow_schema: ArrowSchema(declared), ..self.structure.clone() };
         Ok(Structure::Table(after))
     }
 
@@ -272,12 +326,13 @@ async fn replace(
 async fn append(
     format: &'static dyn TableFile,
     location: &Location,
+    declared: &SchemaRef,
     schema: SchemaRef,
     mut fit: Fit,
     mut table: TableData,
 ) -> Result<()> {
     let mut batches = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut rows) = (0, 0);
     while let Some(batch) = table.batches.try_next().await? {
         let batch = fit.apply(batch)?;
         bytes += memory_size(&batch);
@@ -286,22 +341,49 @@ async fn append(
                 "At most {MAX_APPEND} bytes of rows can be appended at once. Append them in several requests."
             )));
         }
+        rows += batch.num_rows() as u64;
         batches.push(batch);
     }
     let locks = location.locks();
     let _whole = locks.whole.lock().await;
-    let mut writer = begin(format, location, schema.clone()).await?;
+    let merged = blocking({
+        let (location, declared) = (location.clone(), declared.clone());
+        move || merged(format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
+    });
+    let (merged, schema) = merged.await?;
+    let mut fit = Fit::new(&schema, &merged)?;
+    let mut writer = begin(format, location, merged.clone()).await?;
     let location = location.clone();
     blocking(move || {
-        for batch in read_file(format, &location, &schema, None)? {
+        for batch in read_file(format, &location, &merged, None)? {
             writer.write(&batch?)?;
         }
         for batch in batches {
-            write_batch(&mut *writer, batch)?;
+            write_batch(&mut *writer, fit.apply(batch)?)?;
         }
         writer.finish()?.publish_durable()
     })
     .await
+}
+
+/// The schema of a file to which `rows` rows of the schema `new` have been appended.
+fn merged(
+    format: &dyn TableFile,
+    location: &Location,
+    declared: &SchemaRef,
+    new: &SchemaRef,
+    rows: u64,
+) -> Result<SchemaRef> {
+    if !format.keeps_metadata() || RowIndex::of(declared).has_columns() {
+        return Ok(new.clone());
+    }
+    Ok(match file_index(format, location, declared)? {
+        None | Some((_, 0)) => new.clone(),
+        Some((index, _)) => {
+            let index = index.extended(&RowIndex::of(new), rows);
+            index.without(|name| declared.index_of(name).is_ok()).attach(declared)
+        }
+    })
 }
 
 /// Bytes of these rows alone: a batch may be a slice of a larger one.
