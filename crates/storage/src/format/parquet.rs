@@ -125,8 +125,8 @@ impl TableFile for Parquet {
         Ok(())
     }
 
-    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-        open(file, Some(columns), rows)
+    fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
+        open(file, Some(&fit::names(wanted)), rows)
     }
 
     fn schema(&self, file: File) -> Result<SchemaRef> {

@@ -41,16 +41,19 @@ pub(crate) trait TableFile: Send + Sync + 'static {
     /// Refuses a schema with types that the format does not have.
     fn check(&self, schema: &Schema) -> Result<()>;
 
-    /// The columns called `columns`, in any order, of the rows in `rows`, with the types that the file says.
-    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
+    /// The columns of `wanted`, in any order, of the rows in `rows`, with the types that the file says; those of
+    /// `wanted` if it does not say any.
+    fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
 
     /// Whether files carry the schema's metadata, and with it the description of the row index.
     fn keeps_metadata(&self) -> bool {
         true
     }
 
-    /// All that the file says of its columns.
-    fn schema(&self, file: File) -> Result<SchemaRef>;
+    /// What the file says of its columns; nothing if it keeps no metadata.
+    fn schema(&self, _file: File) -> Result<SchemaRef> {
+        Ok(Arc::new(Schema::empty()))
+    }
 
     /// Number of rows.
     fn rows(&self, file: File) -> Result<u64>;
@@ -61,6 +64,12 @@ pub(crate) trait TableFile: Send + Sync + 'static {
     }
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>>;
+
+    /// Begins a file with the rows of an old one, if that takes less than reading and writing them; `None` if it
+    /// cannot be done for this file.
+    fn extend(&self, _old: File, _draft: Draft, _schema: &SchemaRef) -> Result<Option<Box<dyn BatchWriter<Draft>>>> {
+        Ok(None)
+    }
 }
 
 /// A data source of such files.
@@ -210,7 +219,7 @@ fn read_file(
 ) -> Result<Batches> {
     let Some(file) = location.open_if_exists()? else { return Ok(Box::new(std::iter::empty())) };
     let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
-    let (found, batches) = format.read(file, &fit::names(schema), rows).map_err(context)?;
+    let (found, batches) = format.read(file, schema, rows).map_err(context)?;
     let mut fit = Fit::new(&found, schema).map_err(context)?;
     let location = location.clone();
     Ok(Box::new(batches.map(move |batch| {
@@ -286,19 +295,11 @@ impl Dataset for PartitionedTable {
     }
 }
 
-async fn begin(
-    format: &'static dyn TableFile,
-    location: &Location,
-    schema: SchemaRef,
-) -> Result<Box<dyn BatchWriter<Draft>>> {
-    let location = location.clone();
-    blocking(move || {
-        if let Some(directory) = location.parent() {
-            directory.create_dir_all()?;
-        }
-        format.write(location.draft()?, schema)
-    })
-    .await
+fn begin(format: &dyn TableFile, location: &Location, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
+    if let Some(directory) = location.parent() {
+        directory.create_dir_all()?;
+    }
+    format.write(location.draft()?, schema)
 }
 
 async fn replace(
@@ -308,7 +309,8 @@ async fn replace(
     mut fit: Fit,
     mut table: TableData,
 ) -> Result<()> {
-    let mut writer = begin(format, location, schema).await?;
+    let place = location.clone();
+    let mut writer = blocking(move || begin(format, &place, schema)).await?;
     while let Some(batch) = table.batches.try_next().await? {
         (writer, fit) = blocking(move || {
             write_batch(&mut *writer, fit.apply(batch)?)?;
@@ -352,18 +354,33 @@ async fn append(
     });
     let (merged, schema) = merged.await?;
     let mut fit = Fit::new(&schema, &merged)?;
-    let mut writer = begin(format, location, merged.clone()).await?;
     let location = location.clone();
     blocking(move || {
-        for batch in read_file(format, &location, &merged, None)? {
-            writer.write(&batch?)?;
-        }
+        let mut writer = begin_with_rows(format, &location, &merged)?;
         for batch in batches {
             write_batch(&mut *writer, fit.apply(batch)?)?;
         }
         writer.finish()?.publish_durable()
     })
     .await
+}
+
+/// Begins a file with the rows that are there.
+fn begin_with_rows(
+    format: &dyn TableFile,
+    location: &Location,
+    schema: &SchemaRef,
+) -> Result<Box<dyn BatchWriter<Draft>>> {
+    if let Some(old) = location.open_if_exists()?
+        && let Some(writer) = format.extend(old, location.draft()?, schema)?
+    {
+        return Ok(writer);
+    }
+    let mut writer = begin(format, location, schema.clone())?;
+    for batch in read_file(format, location, schema, None)? {
+        writer.write(&batch?)?;
+    }
+    Ok(writer)
 }
 
 /// The schema of a file to which `rows` rows of the schema `new` have been appended.
