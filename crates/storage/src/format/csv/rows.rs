@@ -115,7 +115,7 @@ impl Rows {
         }
         let texts: Vec<StringArray> = self.columns.iter_mut().map(StringBuilder::finish).collect();
         // A dictionary with few keys may be too small for a whole batch.
-        let mut parts = vec![0..lines.len()];
+        let mut parts = Vec::from([0..lines.len()]);
         while let Some(part) = parts.pop() {
             let columns: Result<Vec<ArrayRef>> = texts
                 .iter()

@@ -118,7 +118,7 @@ async fn each_partition_keeps_the_index_that_it_came_with() {
         check(&plain, &[a.clone(), b.clone()], &["__index_level_0__ = a b", "__index_level_0__ = c", all]).await;
         check(&plain, &[a.clone(), ranges[1].clone()], &["__index_level_0__ = a b", "range(2, 3)", ""]).await;
         // One that was declared stays in its place; a range is spelled out.
-        check(&b, &[a.clone()], &["__index_level_0__ = a b", "__index_level_0__ = a b"]).await;
+        check(&b, std::slice::from_ref(&a), &["__index_level_0__ = a b", "__index_level_0__ = a b"]).await;
         let numbers = batch(&[], &named(unnamed), Some((unnamed, Arc::new(Int64Array::from(Vec::<i64>::new())))));
         check(&numbers, &ranges[..1], &["__index_level_0__ = 0 1", "__index_level_0__ = 0 1"]).await;
         let time = batch(&[1, 2], &named("time"), Some(("time", words(&["a", "b"]))));
