@@ -115,17 +115,17 @@ impl Rows {
         }
         let texts: Vec<StringArray> = self.columns.iter_mut().map(StringBuilder::finish).collect();
         // A dictionary with few keys may be too small for a whole batch.
-        let mut parts = Vec::from([0..lines.len()]);
-        while let Some(part) = parts.pop() {
+        let mut parts = vec![(0, lines.len())];
+        while let Some((start, end)) = parts.pop() {
             let columns: Result<Vec<ArrayRef>> = texts
                 .iter()
                 .zip(self.schema.fields())
-                .map(|(text, field)| cast(&text.slice(part.start, part.len()), field, &lines[part.clone()]))
+                .map(|(text, field)| cast(&text.slice(start, end - start), field, &lines[start..end]))
                 .collect();
             match columns {
-                Err(_) if part.len() > 1 && self.has_dictionary() => {
-                    let half = part.start + part.len() / 2;
-                    parts.extend([half..part.end, part.start..half]);
+                Err(_) if end - start > 1 && self.has_dictionary() => {
+                    let half = start + (end - start) / 2;
+                    parts.extend([(half, end), (start, half)]);
                 }
                 columns => full.push(
                     RecordBatch::try_new(self.schema.clone(), columns?)
