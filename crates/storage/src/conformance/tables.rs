@@ -17,7 +17,24 @@ fn formats() -> impl Iterator<Item = &'static dyn Format> {
     FORMATS.iter().copied().filter(|format| format.creates().contains(&Family::Table))
 }
 
-/// A table with every type that all formats have, and missing values in each column.
+/// A table with every type that this format has, and missing values in each column.
+fn sample_for(format: &dyn Format, rows: usize, seed: i64) -> RecordBatch {
+    let all = sample(rows, seed);
+    let positions: Vec<usize> = (0..all.num_columns()).filter(|n| has_type(format, all.schema().field(*n))).collect();
+    all.project(&positions).unwrap()
+}
+
+/// CSV has only what has a text.
+fn has_type(format: &dyn Format, field: &Field) -> bool {
+    use DataType as T;
+    let has_text = !matches!(
+        field.data_type(),
+        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) | T::Duration(_)
+    );
+    format.media_type() != "text/csv" || (has_text && !field.data_type().is_nested())
+}
+
+/// A table with every type that any format has, and missing values in each column.
 fn sample(rows: usize, seed: i64) -> RecordBatch {
     let missing = |n: usize| (n as i64 + seed) % 5 == 3;
     let number = |n: usize| (!missing(n)).then_some(n as i64 * 37 + seed);
@@ -125,7 +142,7 @@ fn assert_same(got: &RecordBatch, expected: &RecordBatch) {
 async fn partitions_and_columns_come_back() {
     for format in formats() {
         let room = Room::new();
-        let parts = [sample(100, 1), sample(66_000, 2), sample(1, 3)];
+        let parts = [sample_for(format, 100, 1), sample_for(format, 66_000, 2), sample_for(format, 1, 3)];
         let structure = TableStructure::new(parts[0].schema(), 3);
         let source = room.create(&Structure::Table(structure.clone()), format.media_type()).await;
         let dataset = room.open(&source).await;
@@ -143,14 +160,14 @@ async fn partitions_and_columns_come_back() {
         }
         let all = concat_batches(&parts[0].schema(), &parts).unwrap();
         assert_same(&read(&dataset, &Selection::all()).await.unwrap(), &all);
-        let some = Selection { fields: columns(&["struct", "Int8", "Utf8"]), ..Selection::all() };
+        let selected = [if all.schema().index_of("struct").is_ok() { "struct" } else { "time64" }, "Int8", "Utf8"];
+        let some = Selection { fields: columns(&selected), ..Selection::all() };
         let got = read(&dataset, &some).await.unwrap();
-        let indices: Vec<usize> =
-            ["struct", "Int8", "Utf8"].iter().map(|name| all.schema().index_of(name).unwrap()).collect();
+        let indices: Vec<usize> = selected.iter().map(|name| all.schema().index_of(name).unwrap()).collect();
         assert_same(&got, &all.project(&indices).unwrap());
 
-        dataset.write(&Selection::partition(0), table(vec![sample(5, 9)]), Write::Append).await.unwrap();
-        let grown = concat_batches(&parts[0].schema(), &[parts[0].clone(), sample(5, 9)]).unwrap();
+        dataset.write(&Selection::partition(0), table(vec![sample_for(format, 5, 9)]), Write::Append).await.unwrap();
+        let grown = concat_batches(&parts[0].schema(), &[parts[0].clone(), sample_for(format, 5, 9)]).unwrap();
         assert_same(&read(&dataset, &Selection::partition(0)).await.unwrap(), &grown);
         let files = std::fs::read_dir(room.directory.path().join("a/b")).unwrap().count();
         assert_eq!(files, 3, "nothing but the partitions is left");
@@ -163,7 +180,7 @@ async fn partitions_and_columns_come_back() {
 async fn what_does_not_fit_changes_nothing() {
     for format in formats() {
         let room = Room::new();
-        let part = sample(10, 1);
+        let part = sample_for(format, 10, 1);
         let source = room.create(&Structure::Table(TableStructure::new(part.schema(), 2)), format.media_type()).await;
         let dataset = room.open(&source).await;
         dataset.write(&Selection::partition(1), table(vec![part.clone()]), Write::Replace).await.unwrap();
@@ -198,7 +215,7 @@ async fn what_does_not_fit_changes_nothing() {
 async fn a_column_of_unknown_type_takes_the_first_that_comes() {
     for format in formats() {
         let room = Room::new();
-        let part = sample(10, 1);
+        let part = sample_for(format, 10, 1);
         let schema = part.schema();
         let fields = schema.fields().iter().map(|field| match field.name().as_str() {
             "Utf8" => Arc::new(Field::new("Utf8", DataType::Null, true)),
@@ -218,10 +235,14 @@ async fn a_column_of_unknown_type_takes_the_first_that_comes() {
 #[tokio::test]
 async fn bodies_come_back() {
     for format in FORMATS.iter().filter(|format| format.decodes().contains(&Family::Table)) {
-        if !format.encodes().contains(&Family::Table) || !format.creates().contains(&Family::Table) {
+        // What pandas writes as CSV has one text for missing values and empty texts.
+        if format.media_type() == "text/csv"
+            || !format.encodes().contains(&Family::Table)
+            || !format.creates().contains(&Family::Table)
+        {
             continue;
         }
-        let parts = vec![sample(100, 1), sample(900, 2)];
+        let parts = vec![sample_for(*format, 100, 1), sample_for(*format, 900, 2)];
         let structure = Structure::Table(TableStructure::new(parts[0].schema(), 1));
         let encoded = format.encode(table(parts.clone()), &EncodeOptions::default()).await.unwrap();
         let Data::Table(decoded) = format.decode(encoded.body, &structure).await.unwrap() else { panic!() };
@@ -235,7 +256,7 @@ async fn bodies_come_back() {
 async fn a_column_is_an_array() {
     for format in formats() {
         let room = Room::new();
-        let parts = [sample(3, 0), sample(4, 1)];
+        let parts = [sample_for(format, 3, 0), sample_for(format, 4, 1)];
         let source =
             room.create(&Structure::Table(TableStructure::new(parts[0].schema(), 2)), format.media_type()).await;
         let dataset = room.open(&source).await;
@@ -265,9 +286,12 @@ async fn a_column_is_an_array() {
         check("Boolean", "<U5", "3:", &text(&["True", "True", "None", "True"], 5)).await;
         check("Utf8", "<U6", "2:6", &text(&["ä😀xä😀x", "ä😀x", "ä😀xä😀x", "None"], 6)).await;
         check("Dictionary(Int8, Utf8)", "<U6", "5:6", &text(&["None"], 6)).await;
-        check("Binary", "|S14", "0:1", &[0; 14]).await;
         check("null", "<f8", "0", &f8(&[f64::NAN])).await;
         check("Int8", "<f8", "-1", &f8(&[12.0])).await;
+        if parts[0].schema().index_of("struct").is_err() {
+            continue;
+        }
+        check("Binary", "|S14", "0:1", &[0; 14]).await;
         let e = dataset.child("struct").await.err().expect("no array");
         assert_eq!(e.kind(), ErrorKind::Unprocessable);
     }

@@ -19,6 +19,7 @@ use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, St
 
 use super::partition::encode::{BatchWriter, encode};
 use super::partition::fit::{self, Fit};
+use super::partition::index;
 use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
@@ -77,7 +78,7 @@ impl Format for ArrowFile {
         let file = spool(body).await?;
         let (schema, batches) = blocking(move || {
             let (found, batches) = read::open(file, None, None, Budget::for_body())?;
-            let schema = fit::refined(&found, &schema);
+            let schema = index::stored(&found, &fit::refined(&found, &schema));
             let mut fit = Fit::new(&found, &schema)?;
             Ok((schema, batches.map(move |batch| fit.apply(batch?))))
         })
@@ -103,10 +104,15 @@ impl TableFile for ArrowFile {
         IpcWriter::begin(Vec::new(), schema).map(drop)
     }
 
-    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
+    fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
         let damaged = |e: Error| Error::internal("An Arrow file of this table is damaged.").with_source(e);
-        let (schema, batches) = read::open(file, Some(columns), rows, Budget::unlimited()).map_err(damaged)?;
+        let (schema, batches) =
+            read::open(file, Some(&fit::names(wanted)), rows, Budget::unlimited()).map_err(damaged)?;
         Ok((schema, Box::new(batches.map(move |batch| batch.map_err(damaged)))))
+    }
+
+    fn schema(&self, file: File) -> Result<SchemaRef> {
+        read::schema(file).map(Arc::new)
     }
 
     fn rows(&self, file: File) -> Result<u64> {

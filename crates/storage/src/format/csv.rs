@@ -1,13 +1,21 @@
 //! Comma-separated values (RFC 4180), under the three media types that clients ask for.
 
-use async_trait::async_trait;
-use girih_model::{ByteStream, Data, Error, Family, Result, Structure};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, Structure};
+
+use super::partition::index::columns_only;
+use super::partition::{PartitionedTable, create};
 use super::{EncodeOptions, Encoded, Format};
+use crate::dataset::Dataset;
+use crate::place::{Location, Places};
 
 mod array;
 mod body;
+mod file;
 mod records;
+mod rows;
 mod table;
 
 /// - An array of one axis has one item on each line, of two axes one row; there is no header. A structured array of at
@@ -48,7 +56,7 @@ impl Format for Csv {
         let header = self.header(options)?;
         let body = match data {
             Data::Array(array) => array::encode(array, self.media_type)?,
-            Data::Table(table) => table::encode(table, header),
+            Data::Table(table) => table::encode(columns_only(table), header),
             Data::Tree(_) => return Err(self.cannot_encode(Family::Container)),
         };
         let parameter = if header { "" } else { ";header=absent" };
@@ -56,8 +64,25 @@ impl Format for Csv {
         Ok(Encoded { media_type, length: None, body, itemsize: 1 })
     }
 
+    fn opens(&self) -> &'static [Family] {
+        self.reads
+    }
+
+    fn creates(&self) -> &'static [Family] {
+        self.reads
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        PartitionedTable::open(&CSV, source, places)
+    }
+
+    async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
+        create(&CSV, location, structure)
+    }
+
     /// Reads a table. The first record may name the columns, in any order; otherwise the columns come in
-    /// the order of the structure. Empty fields are missing values, but `""` in a text column is an empty text.
+    /// the order of the structure. Empty fields are missing values, but `""` in a text column is an empty text,
+    /// unless it is the only column.
     async fn decode(&self, body: ByteStream, structure: &Structure) -> Result<Data> {
         match structure {
             Structure::Table(table) if !self.reads.is_empty() => Ok(Data::Table(body::decode(body, table)?)),

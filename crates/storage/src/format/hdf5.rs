@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use girih_model::{Data, Family, Result};
 
+use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
 
 mod array;
@@ -58,6 +59,7 @@ impl Format for Hdf5 {
         let limit = options.memory_limit;
         let plan = match data {
             Data::Table(table) => {
+                let table = columns_only(table);
                 let schema = table.schema.clone();
                 Plan::of_table(options.metadata.clone(), &schema, replay::keep(table).await?).await?
             }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use girih_model::{Data, Family, Result};
 
+use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
 
 mod array;
@@ -31,7 +32,7 @@ impl Format for Html {
     async fn encode(&self, data: Data, options: &EncodeOptions) -> Result<Encoded> {
         let (length, body) = match data {
             Data::Array(array) => array::encode(array, options).await?,
-            Data::Table(table) => (None, table::encode(table, options)),
+            Data::Table(table) => (None, table::encode(columns_only(table), options)),
             Data::Tree(_) => return Err(self.cannot_encode(Family::Container)),
         };
         Ok(Encoded { media_type: "text/html; charset=utf-8".into(), length, body, itemsize: 1 })

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use girih_model::{ByteStream, Data, Family, Result};
 
+use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
 
 mod array;
@@ -33,7 +34,7 @@ impl Format for Json {
     async fn encode(&self, data: Data, options: &EncodeOptions) -> Result<Encoded> {
         let (length, body): (Option<u64>, ByteStream) = match data {
             Data::Array(array) => (None, array::encode(array)?),
-            Data::Table(table) => table::encode(table, options.memory_limit).await?,
+            Data::Table(table) => table::encode(columns_only(table), options.memory_limit).await?,
             Data::Tree(tree) => tree::encode(tree, options.memory_limit).await?,
         };
         Ok(Encoded { media_type: self.media_type().into(), length, body, itemsize: 1 })

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use girih_model::{Data, Family, Result};
 
 use super::conversion::{convert, small_batches};
+use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
 use crate::item::{Cell, push_json_string};
 
@@ -26,6 +27,7 @@ impl Format for JsonSeq {
 
     async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
         let Data::Table(table) = data else { return Err(self.cannot_encode(data.family())) };
+        let table = columns_only(table);
         let names = table.schema.fields().iter().enumerate().map(|(n, field)| {
             let mut name = String::from(if n == 0 { "" } else { "," });
             push_json_string(field.name(), &mut name);

@@ -19,6 +19,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
+use super::partition::index;
 use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
@@ -83,7 +84,7 @@ impl Format for Parquet {
         let (schema, batches) = blocking(move || {
             // A body may lack what can be filled in, and have what can be left out: read all.
             let (found, batches) = open(file, None, None).map_err(as_callers_fault)?;
-            let schema = fit::refined(&found, &schema);
+            let schema = index::stored(&found, &fit::refined(&found, &schema));
             let mut fit = Fit::new(&found, &schema)?;
             Ok((schema, batches.map(move |batch| fit.apply(batch.map_err(as_callers_fault)?))))
         })
@@ -124,8 +125,13 @@ impl TableFile for Parquet {
         Ok(())
     }
 
-    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-        open(file, Some(columns), rows)
+    fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
+        open(file, Some(&fit::names(wanted)), rows)
+    }
+
+    fn schema(&self, file: File) -> Result<SchemaRef> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
+        Ok(builder.schema().clone())
     }
 
     fn rows(&self, file: File) -> Result<u64> {
@@ -181,6 +187,8 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
     let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
     let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);
     let mut batch_rows = (BATCH_BYTES / per_row.max(1)).clamp(256, MAX_ROWS as u64) as usize;
+    // The reader forgets it.
+    let about = builder.schema().metadata().clone();
     let mut builder = builder;
     if let Some(columns) = columns {
         let wanted = builder.schema().fields().iter().enumerate();
@@ -194,7 +202,8 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
         builder = builder.with_offset(rows.start as usize).with_limit(count);
     }
     let reader = builder.with_batch_size(batch_rows).build().or_error(|e| damaged(e))?;
-    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let fields = arrow::array::RecordBatchReader::schema(&reader).fields().clone();
+    let schema = Arc::new(Schema::new_with_metadata(fields, about));
     Ok((schema, Box::new(reader.map(|batch| batch.or_error(|e| damaged(e))))))
 }
 

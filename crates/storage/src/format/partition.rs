@@ -6,24 +6,29 @@
 pub(crate) mod column;
 pub(crate) mod encode;
 pub(crate) mod fit;
+pub(crate) mod index;
 pub(crate) mod spool;
+mod write;
 
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::table::ArrowSchema;
-use girih_model::{Asset, Data, DataSource, Error, Part, Result, Selection, Structure, TableData, TableStructure};
+use girih_model::{
+    Asset, Data, DataSource, Error, Part, Result, ResultExt, Selection, Structure, TableData, TableStructure,
+};
 
 use crate::dataset::{Dataset, Write};
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use encode::{BatchWriter, MAX_ROWS};
 use fit::Fit;
+use index::RowIndex;
 
 /// Each partition is a file, and an entry in the catalog.
 const MAX_PARTITIONS: u64 = 100_000;
@@ -37,8 +42,19 @@ pub(crate) trait TableFile: Send + Sync + 'static {
     /// Refuses a schema with types that the format does not have.
     fn check(&self, schema: &Schema) -> Result<()>;
 
-    /// The columns called `columns`, in any order, of the rows in `rows`, with the types that the file says.
-    fn read(&self, file: File, columns: &[&str], rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
+    /// The columns of `wanted`, in any order, of the rows in `rows`, with the types that the file says; those of
+    /// `wanted` if it does not say any.
+    fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)>;
+
+    /// Whether files carry the schema's metadata, and with it the description of the row index.
+    fn keeps_metadata(&self) -> bool {
+        true
+    }
+
+    /// What the file says of its columns; nothing if it keeps no metadata.
+    fn schema(&self, _file: File) -> Result<SchemaRef> {
+        Ok(Arc::new(Schema::empty()))
+    }
 
     /// Number of rows.
     fn rows(&self, file: File) -> Result<u64>;
@@ -49,6 +65,12 @@ pub(crate) trait TableFile: Send + Sync + 'static {
     }
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>>;
+
+    /// Begins a file with the rows of an old one, if that takes less than reading and writing them; `None` if it
+    /// cannot be done for this file.
+    fn extend(&self, _old: File, _draft: Draft, _schema: &SchemaRef) -> Result<Option<Box<dyn BatchWriter<Draft>>>> {
+        Ok(None)
+    }
 }
 
 /// A data source of such files.
@@ -127,10 +149,11 @@ impl PartitionedTable {
         }
     }
 
-    /// The schema of the selected columns, in the order in which they were asked for.
-    fn project(&self, fields: Option<&[String]>) -> Result<SchemaRef> {
+    /// The schema of the selected columns, in the order in which they were asked for, and of the row index.
+    /// An index column that is asked for is a column.
+    fn project(&self, fields: Option<&[String]>, index: RowIndex) -> Result<SchemaRef> {
         let schema = self.structure.schema();
-        let Some(wanted) = fields else { return Ok(schema.clone()) };
+        let Some(wanted) = fields else { return Ok(index.attach(schema)) };
         if wanted.is_empty() {
             return Err(Error::malformed("No columns are selected. Name at least one, or leave the selection out."));
         }
@@ -139,8 +162,43 @@ impl PartitionedTable {
             Ok(schema.fields()[at].clone())
         });
         let fields: Vec<_> = fields.collect::<Result<_>>()?;
-        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        Ok(index.without(|name| wanted.iter().any(|wanted| wanted == name)).attach(&schema))
     }
+}
+
+/// The row index of all these files together: none, unless they have the same kind of index.
+fn common_index(format: &dyn TableFile, files: &[Location], declared: &Schema) -> Result<RowIndex> {
+    let index = RowIndex::of(declared);
+    if index.has_columns() {
+        return Ok(index);
+    }
+    if !format.keeps_metadata() {
+        return Ok(RowIndex::none());
+    }
+    let mut common: Option<RowIndex> = None;
+    for location in files {
+        let Some((index, rows)) = file_index(format, location, declared)? else { continue };
+        common = match common {
+            _ if rows == 0 && files.len() > 1 => continue,
+            None => Some(index),
+            Some(before) => before.joined(&index),
+        };
+        if common.as_ref().is_none_or(|index| !index.is_kept()) {
+            break;
+        }
+    }
+    Ok(common.unwrap_or_else(RowIndex::none))
+}
+
+/// The row index and the number of rows of a file.
+fn file_index(format: &dyn TableFile, location: &Location, declared: &Schema) -> Result<Option<(RowIndex, u64)>> {
+    let Some(file) = location.open_if_exists()? else { return Ok(None) };
+    let again = file.try_clone().internal(|| format!("opening {} again", location.absolute().display()))?;
+    let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
+    let rows = format.rows(again).map_err(context)?;
+    let index = RowIndex::of(&*format.schema(file).map_err(context)?);
+    Ok(Some((index.without(|name| declared.index_of(name).is_ok()).of_rows(rows), rows)))
 }
 
 pub(crate) fn no_such_column(name: &str, structure: &TableStructure) -> Error {
@@ -162,7 +220,7 @@ fn read_file(
 ) -> Result<Batches> {
     let Some(file) = location.open_if_exists()? else { return Ok(Box::new(std::iter::empty())) };
     let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
-    let (found, batches) = format.read(file, &fit::names(schema), rows).map_err(context)?;
+    let (found, batches) = format.read(file, schema, rows).map_err(context)?;
     let mut fit = Fit::new(&found, schema).map_err(context)?;
     let location = location.clone();
     Ok(Box::new(batches.map(move |batch| {
@@ -180,7 +238,11 @@ impl Dataset for PartitionedTable {
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
         let files = self.files(selection)?;
-        let schema = self.project(selection.fields.as_deref())?;
+        // What was selected is checked before any file is opened.
+        self.project(selection.fields.as_deref(), RowIndex::none())?;
+        let (format, declared, places) = (self.format, self.structure.schema().clone(), files.clone());
+        let index = blocking(move || common_index(format, &places, &declared)).await?;
+        let schema = self.project(selection.fields.as_deref(), index)?;
         let (format, wanted) = (self.format, schema.clone());
         let batches = stream::iter(files.into_iter().map(Ok)).and_then(move |location| {
             let schema = wanted.clone();
@@ -210,17 +272,19 @@ impl Dataset for PartitionedTable {
             }
             Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
         };
-        let schema = fit::refined(&table.schema, self.structure.schema());
+        let declared = fit::refined(&table.schema, self.structure.schema());
+        let schema =
+            if self.format.keeps_metadata() { index::stored(&table.schema, &declared) } else { declared.clone() };
         let fit = Fit::new(&table.schema, &schema)?;
         self.format.check(&schema)?;
-        let after = TableStructure { arrow_schema: ArrowSchema(schema.clone()), ..self.structure.clone() };
         match mode {
-            Write::Replace => replace(self.format, location, schema, fit, table).await?,
-            Write::Append => append(self.format, location, schema, fit, table).await?,
+            Write::Replace => write::replace(self.format, location, schema, fit, table).await?,
+            Write::Append => write::append(self.format, location, &declared, schema, fit, table).await?,
             Write::Extend => {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
         }
+        let after = TableStructure { arrow_schema: ArrowSchema(declared), ..self.structure.clone() };
         Ok(Structure::Table(after))
     }
 
@@ -231,87 +295,6 @@ impl Dataset for PartitionedTable {
         Ok(Some(Arc::new(column)))
     }
 }
-
-async fn begin(
-    format: &'static dyn TableFile,
-    location: &Location,
-    schema: SchemaRef,
-) -> Result<Box<dyn BatchWriter<Draft>>> {
-    let location = location.clone();
-    blocking(move || {
-        if let Some(directory) = location.parent() {
-            directory.create_dir_all()?;
-        }
-        format.write(location.draft()?, schema)
-    })
-    .await
-}
-
-async fn replace(
-    format: &'static dyn TableFile,
-    location: &Location,
-    schema: SchemaRef,
-    mut fit: Fit,
-    mut table: TableData,
-) -> Result<()> {
-    let mut writer = begin(format, location, schema).await?;
-    while let Some(batch) = table.batches.try_next().await? {
-        (writer, fit) = blocking(move || {
-            write_batch(&mut *writer, fit.apply(batch)?)?;
-            Ok((writer, fit))
-        })
-        .await?;
-    }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
-    blocking(move || writer.finish()?.publish_durable()).await
-}
-
-/// Adds rows by writing the file anew. The rows are taken in before the partition is locked: a slow
-/// sender holds up nobody.
-async fn append(
-    format: &'static dyn TableFile,
-    location: &Location,
-    schema: SchemaRef,
-    mut fit: Fit,
-    mut table: TableData,
-) -> Result<()> {
-    let mut batches = Vec::new();
-    let mut bytes = 0;
-    while let Some(batch) = table.batches.try_next().await? {
-        let batch = fit.apply(batch)?;
-        bytes += memory_size(&batch);
-        if bytes > MAX_APPEND {
-            return Err(Error::too_large(format!(
-                "At most {MAX_APPEND} bytes of rows can be appended at once. Append them in several requests."
-            )));
-        }
-        batches.push(batch);
-    }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
-    let mut writer = begin(format, location, schema.clone()).await?;
-    let location = location.clone();
-    blocking(move || {
-        for batch in read_file(format, &location, &schema, None)? {
-            writer.write(&batch?)?;
-        }
-        for batch in batches {
-            write_batch(&mut *writer, batch)?;
-        }
-        writer.finish()?.publish_durable()
-    })
-    .await
-}
-
-/// Bytes of these rows alone: a batch may be a slice of a larger one.
-fn memory_size(batch: &RecordBatch) -> usize {
-    let sizes = batch.columns().iter().map(|array| array.to_data().get_slice_memory_size());
-    sizes.map(|size| size.unwrap_or(usize::MAX)).fold(0, usize::saturating_add)
-}
-
-/// Most bytes of rows that are appended at once.
-const MAX_APPEND: usize = 256 << 20;
 
 fn write_batch<W>(writer: &mut dyn BatchWriter<W>, batch: RecordBatch) -> Result<()> {
     let rows = batch.num_rows();

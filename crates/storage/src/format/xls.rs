@@ -10,6 +10,7 @@ use futures::TryStreamExt;
 use girih_model::{ArrayData, ByteStream, DType, Data, Error, Family, Result, TableData};
 
 use super::conversion::{empty_runs, runs, small_batches};
+use super::partition::index::columns_only;
 use super::spreadsheet::{Value, check_size};
 use super::{EncodeOptions, Encoded, Format, temporary};
 use crate::item::{Cell, Item, ItemReader};
@@ -52,7 +53,7 @@ impl Format for Xls {
     async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {
         let (body, length) = match data {
             Data::Array(array) => of_array(array).await?,
-            Data::Table(table) => of_table(table).await?,
+            Data::Table(table) => of_table(columns_only(table)).await?,
             Data::Tree(_) => return Err(self.cannot_encode(Family::Container)),
         };
         Ok(Encoded { media_type: MEDIA_TYPE.into(), length: Some(length), body, itemsize: 1 })

@@ -6,6 +6,7 @@ use girih_model::{ByteStream, Data, Error, Family, Result, ResultExt, TableData}
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
 use super::conversion::small_batches;
+use super::partition::index::columns_only;
 use super::spreadsheet::{Style, Value, check_size};
 use super::{EncodeOptions, Encoded, Format, temporary};
 use crate::item::Cell;
@@ -40,7 +41,7 @@ impl Format for Xlsx {
         let Data::Table(table) = data else {
             return Err(self.cannot_encode(data.family()));
         };
-        let (body, length) = encode(table).await?;
+        let (body, length) = encode(columns_only(table)).await?;
         Ok(Encoded { media_type: MEDIA_TYPE.into(), length: Some(length), body, itemsize: 1 })
     }
 }

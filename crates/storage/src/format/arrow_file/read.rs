@@ -72,6 +72,10 @@ pub(super) fn open(
     Ok((out, Box::new(reader)))
 }
 
+pub(super) fn schema(file: File) -> Result<Schema> {
+    Ok(Source::new(file)?.layout()?.schema)
+}
+
 /// Number of rows, from the metadata of the batches.
 pub(super) fn rows(file: &File) -> Result<u64> {
     let source = Source::new(file.try_clone().internal(|| "opening an Arrow file again".into())?)?;

@@ -1,19 +1,14 @@
 //! Bodies of CSV read into a table of a known schema.
 
-use std::collections::HashMap;
-
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::compute::can_cast_types;
+use arrow::datatypes::DataType;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use girih_model::{ByteStream, Error, Result, ResultExt, TableData, TableStructure};
+use girih_model::{ByteStream, Error, Result, TableData, TableStructure};
 
-use super::records::{Record, Splitter};
+use super::records::Splitter;
+use super::rows::Rows;
 use crate::pool;
-
-/// A batch is full with this many rows or bytes of text.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 8 << 20;
 
 /// Streams batches of the structure's schema.
 pub(super) fn decode(body: ByteStream, structure: &TableStructure) -> Result<TableData> {
@@ -27,7 +22,7 @@ pub(super) fn decode(body: ByteStream, structure: &TableStructure) -> Result<Tab
             )));
         }
     }
-    let reader = Reader::new(schema.clone());
+    let reader = Reader { splitter: Splitter::new(), rows: Rows::of_body(schema.clone()) };
     let batches = stream::try_unfold(Some((body, reader)), |state| async move {
         let Some((mut body, mut reader)) = state else { return Ok(None) };
         let piece = body.try_next().await?;
@@ -51,23 +46,7 @@ struct Reader {
     rows: Rows,
 }
 
-/// Rows of a batch that is being filled, as text.
-struct Rows {
-    schema: SchemaRef,
-    columns: Vec<StringBuilder>,
-    /// Line of each row, for messages.
-    lines: Vec<u64>,
-    bytes: usize,
-    /// Which field of a record belongs to which column, once the first record has been seen.
-    order: Option<Vec<usize>>,
-}
-
 impl Reader {
-    fn new(schema: SchemaRef) -> Self {
-        let columns = schema.fields().iter().map(|_| StringBuilder::new()).collect();
-        Self { splitter: Splitter::new(), rows: Rows { schema, columns, lines: Vec::new(), bytes: 0, order: None } }
-    }
-
     fn push(&mut self, piece: &[u8], full: &mut Vec<RecordBatch>) -> Result<()> {
         let rows = &mut self.rows;
         self.splitter.push(piece, &mut |record, line| rows.push(record, line, full))
@@ -76,107 +55,8 @@ impl Reader {
     fn finish(mut self, full: &mut Vec<RecordBatch>) -> Result<()> {
         let rows = &mut self.rows;
         self.splitter.finish(&mut |record, line| rows.push(record, line, full))?;
-        if !rows.lines.is_empty() {
-            full.push(rows.take()?);
-        }
-        Ok(())
+        rows.finish(full)
     }
-}
-
-impl Rows {
-    fn push(&mut self, record: &Record, line: u64, full: &mut Vec<RecordBatch>) -> Result<()> {
-        if self.order.is_none() {
-            let header = header(record, &self.schema);
-            let is_header = header.is_some();
-            self.order = Some(header.unwrap_or_else(|| (0..self.columns.len()).collect()));
-            if is_header {
-                return Ok(());
-            }
-        }
-        if record.len() != self.columns.len() {
-            return Err(Error::unprocessable(format!(
-                "Line {line} of the CSV body has {} fields, but the table has {} columns.",
-                record.len(),
-                self.columns.len()
-            )));
-        }
-        let order = self.order.iter().flatten();
-        for ((n, builder), field) in order.zip(&mut self.columns).zip(self.schema.fields()) {
-            let (bytes, quoted) = record.field(*n).unwrap_or_default();
-            let text = std::str::from_utf8(bytes).or_error(|_| {
-                Error::unprocessable(format!(
-                    "The column {:?} at line {line} of the CSV body is not UTF-8.",
-                    field.name()
-                ))
-            })?;
-            if text.is_empty() && !(quoted && is_text(field.data_type())) {
-                if !field.is_nullable() && !is_text(field.data_type()) {
-                    return Err(Error::unprocessable(format!(
-                        "The column {:?} at line {line} of the CSV body is empty, but this column cannot have missing values.",
-                        field.name()
-                    )));
-                }
-                if field.is_nullable() { builder.append_null() } else { builder.append_value("") }
-            } else {
-                builder.append_value(text);
-            }
-            self.bytes += text.len();
-        }
-        self.lines.push(line);
-        if self.lines.len() == BATCH_ROWS || self.bytes > BATCH_BYTES {
-            full.push(self.take()?);
-        }
-        Ok(())
-    }
-
-    /// Casts the rows to the schema.
-    fn take(&mut self) -> Result<RecordBatch> {
-        let texts: Vec<StringArray> = self.columns.iter_mut().map(StringBuilder::finish).collect();
-        let lines = std::mem::take(&mut self.lines);
-        self.bytes = 0;
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.len());
-        for (text, field) in texts.into_iter().zip(self.schema.fields()) {
-            let options = CastOptions { safe: true, ..CastOptions::default() };
-            let column = cast_with_options(&text, field.data_type(), &options)
-                .or_error(|e| Error::unprocessable(format!("The column {:?} cannot be read: {e}", field.name())))?;
-            if column.null_count() > text.null_count()
-                && let Some(row) = (0..text.len()).find(|row| column.is_null(*row) && text.is_valid(*row))
-            {
-                return Err(Error::unprocessable(format!(
-                    "The column {:?} at line {} of the CSV body is {:?}, which is not a value of the type {}.",
-                    field.name(),
-                    lines[row],
-                    text.value(row),
-                    field.data_type()
-                )));
-            }
-            columns.push(column);
-        }
-        RecordBatch::try_new(self.schema.clone(), columns).internal(|| "putting columns of CSV together".into())
-    }
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Dictionary(_, values) => is_text(values),
-        _ => false,
-    }
-}
-
-/// For each column its field, if this record is exactly the names of the columns.
-fn header(record: &Record, schema: &SchemaRef) -> Option<Vec<usize>> {
-    if record.len() != schema.fields().len() {
-        return None;
-    }
-    let names = (0..record.len()).filter_map(|n| record.field(n).map(|(name, _)| (without_bom(name, n), n)));
-    let numbers: HashMap<&[u8], usize> = names.collect();
-    schema.fields().iter().map(|field| numbers.get(field.name().as_bytes()).copied()).collect()
-}
-
-/// Some programs begin UTF-8 files with a byte-order mark.
-fn without_bom(name: &[u8], n: usize) -> &[u8] {
-    name.strip_prefix(b"\xef\xbb\xbf").filter(|_| n == 0).unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use girih_model::{Error, Result};
 
 /// Longest field and longest record, in bytes: a forgotten quote must not swallow a large body.
-const MAX_RECORD: usize = 16 << 20;
+pub(super) const MAX_RECORD: usize = 16 << 20;
 
 /// One record.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::attribute::Attribute;
 use super::group::{self, link_names};
 use super::image::Image;
 use super::table::{Source, Table, changed};
+use crate::format::partition::index::{columns_of, columns_only};
 
 /// What a node costs beside its texts.
 const NODE_BYTES: usize = 256;
@@ -178,12 +179,13 @@ async fn content(entry: &TreeEntry) -> Result<Content> {
                 let reading = read();
                 Box::pin(async move {
                     match reading.await? {
-                        Data::Table(table) => Ok(table.batches),
+                        Data::Table(table) => Ok(columns_only(table).batches),
                         _ => Err(changed()),
                     }
                 })
             });
-            Content::Table(Arc::new(Table::scan(structure.schema(), &source).await?), source)
+            let schema = Arc::new(columns_of(structure.schema()));
+            Content::Table(Arc::new(Table::scan(&schema, &source).await?), source)
         }
         _ => Content::Group,
     })

@@ -7,8 +7,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use girih_model::{Error, Result, ResultExt};
 
-/// pandas keeps the row index in columns of these names.
-const INDEX: &str = "__index_level_";
+use super::index::{RowIndex, UNNAMED};
 
 /// How batches of one schema become batches of another: columns by name, types by casts that lose
 /// nothing (plain to dictionary, short to long, …).
@@ -110,40 +109,35 @@ impl Fit {
     }
 }
 
+/// Index columns may be missing; those that are not wanted are left out.
 fn by_name(from: &Schema, to: &SchemaRef) -> Result<Vec<Source>> {
+    let (given, wanted) = (RowIndex::of(from), RowIndex::of(to));
     for (n, field) in from.fields().iter().enumerate() {
         let name = field.name();
         if from.fields()[..n].iter().any(|other| other.name() == name) {
             return Err(Error::unprocessable(format!("The column {name:?} appears twice.")));
         }
-        if to.field_with_name(name).is_err() && !name.starts_with(INDEX) {
+        let is_index = name.starts_with(UNNAMED) || (given.has_column(name) && !wanted.has_columns());
+        if to.field_with_name(name).is_err() && !is_index {
             return Err(Error::unprocessable(format!(
                 "The column {name:?} is not one of this table, which has {:?}.",
                 names(to)
             )));
         }
     }
-    let sources = to.fields().iter().map(|field| match from.index_of(field.name()) {
-        Ok(n) => Ok(Source::Column(n)),
-        Err(_) if field.name().starts_with(INDEX) => Ok(match range_index(from) {
-            Some((start, step)) if field.data_type().is_numeric() => Source::Range { start, step },
-            _ => Source::Null,
-        }),
-        Err(_) => Err(Error::unprocessable(format!("The column {:?} is missing.", field.name()))),
+    let sources = to.fields().iter().map(|field| match (from.index_of(field.name()), given.range()) {
+        (Ok(n), _) => Ok(Source::Column(n)),
+        (Err(_), Some(range)) if field.name().starts_with(UNNAMED) && field.data_type().is_numeric() => {
+            Ok(Source::Range { start: range.start, step: range.step })
+        }
+        (Err(_), _) if field.name().starts_with(UNNAMED) || wanted.has_column(field.name()) => Ok(Source::Null),
+        (Err(_), _) => Err(Error::unprocessable(format!("The column {:?} is missing.", field.name()))),
     });
     sources.collect()
 }
 
 pub(crate) fn names(schema: &Schema) -> Vec<&str> {
     schema.fields().iter().map(|field| field.name().as_str()).collect()
-}
-
-/// Start and step of the trivial row index that pandas only mentions in its metadata.
-fn range_index(schema: &Schema) -> Option<(i64, i64)> {
-    let pandas: serde_json::Value = serde_json::from_str(schema.metadata().get("pandas")?).ok()?;
-    let index = pandas.get("index_columns")?.get(0)?;
-    (index["kind"] == "range").then_some(())?;
-    Some((index["start"].as_i64()?, index["step"].as_i64()?))
 }
 
 /// Types whose values are of the same kind.
