@@ -26,6 +26,8 @@ const RESERVED: [(i64, &str); 3] = [(FAMILY, "\0family"), (SPEC, "\0spec"), (SPE
 
 /// Rows inserted by one statement.
 const BATCH: usize = 100;
+/// Most values of a node's metadata.
+const MAX_VALUES: usize = 200_000;
 /// Deepest metadata, in levels.
 const MAX_DEPTH: usize = 64;
 
@@ -109,6 +111,11 @@ impl Leaves {
     }
 
     fn collect(&mut self, steps: &mut Vec<String>, value: &Value) -> Result<()> {
+        if self.rows.len() > MAX_VALUES {
+            return Err(Error::unprocessable(format!(
+                "The metadata holds more than {MAX_VALUES} values. Store large lists as arrays or tables."
+            )));
+        }
         if steps.len() > MAX_DEPTH {
             return Err(Error::unprocessable(format!("Metadata can be nested at most {MAX_DEPTH} levels deep.")));
         }

@@ -8,6 +8,8 @@ use crate::access::Permission;
 use crate::engine::Mount;
 use crate::{Caller, Engine, Entry};
 
+/// Largest metadata, in bytes: every value in it is indexed.
+const MAX_METADATA_BYTES: usize = 8 << 20;
 /// Most specs of a node.
 const MAX_SPECS: usize = 20;
 /// Longest name or version of a spec, in characters.
@@ -160,6 +162,12 @@ impl Engine {
 }
 
 pub(crate) fn check_metadata(metadata: &Json) -> Result<()> {
+    if metadata.text().len() > MAX_METADATA_BYTES {
+        return Err(Error::too_large(format!(
+            "The metadata has {} bytes; at most {MAX_METADATA_BYTES} are allowed. Store large values as arrays or tables.",
+            metadata.text().len()
+        )));
+    }
     // Valid JSON that starts with a brace is an object.
     if metadata.text().trim_start().starts_with('{') {
         return Ok(());

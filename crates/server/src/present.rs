@@ -4,6 +4,7 @@ use girih_engine::search::{Sort, SortKey};
 use girih_engine::{Entry, Want};
 use girih_model::wire::{Attributes, ContainerReply, DataSourceReply, Direction, NodeStructure, Resource, SortItem};
 use girih_model::{DataSource, Error, Family, Json, Result, ResultExt};
+use jmespath::ast::Ast;
 use serde_json::{Value, json};
 
 use crate::ask::Ask;
@@ -15,6 +16,8 @@ const MAX_INLINE_DEPTH: u64 = 5;
 /// Longest `select_metadata`, in bytes, and most characters in it that can nest.
 const MAX_SELECT_BYTES: usize = 4096;
 const MAX_SELECT_NESTING: usize = 256;
+/// Most that a selection may be, in multiples of the metadata.
+const MAX_SELECT_GROWTH: u64 = 256;
 
 /// Attributes that can be asked for; all of them unless told otherwise.
 const FIELDS: [&str; 9] =
@@ -158,7 +161,12 @@ impl Selector {
         if text.len() > MAX_SELECT_BYTES || nesting > MAX_SELECT_NESTING {
             return Err(Error::malformed("Malformed 'select_metadata' parameter: the expression is too long."));
         }
-        jmespath::compile(text).map_err(|e| malformed(&e))?;
+        let expression = jmespath::compile(text).map_err(|e| malformed(&e))?;
+        if growth(expression.as_ast()) > MAX_SELECT_GROWTH {
+            return Err(Error::malformed(format!(
+                "Malformed 'select_metadata' parameter: the result could be more than {MAX_SELECT_GROWTH} times the metadata. Select fewer parts."
+            )));
+        }
         Ok(Self(text.to_owned()))
     }
 
@@ -169,6 +177,24 @@ impl Selector {
         let found = variable.and_then(|variable| expression.search(variable)).map_err(|e| malformed(&e))?;
         let selected = serde_json::to_value(&*found).internal(|| "turning a selection into JSON".into())?;
         Ok(Json::from_value(&json!({ "selected": selected })))
+    }
+}
+
+/// How many times the metadata a result may be, at most: `[@,@]|[@,@]` doubles at every step.
+fn growth(expression: &Ast) -> u64 {
+    let sum = |parts: &mut dyn Iterator<Item = &Ast>| parts.fold(0u64, |sum, part| sum.saturating_add(growth(part)));
+    match expression {
+        Ast::Identity { .. } | Ast::Field { .. } | Ast::Index { .. } | Ast::Slice { .. } | Ast::Literal { .. } => 1,
+        Ast::Flatten { node, .. } | Ast::ObjectValues { node, .. } | Ast::Not { node, .. } => growth(node),
+        Ast::Expref { ast, .. } => growth(ast),
+        Ast::MultiList { elements, .. } => sum(&mut elements.iter()),
+        Ast::MultiHash { elements, .. } => sum(&mut elements.iter().map(|pair| &pair.value)),
+        Ast::Comparison { lhs, rhs, .. } | Ast::And { lhs, rhs, .. } | Ast::Or { lhs, rhs, .. } => {
+            growth(lhs).saturating_add(growth(rhs))
+        }
+        Ast::Condition { predicate, then, .. } => growth(predicate).saturating_add(growth(then)),
+        Ast::Subexpr { lhs, rhs, .. } | Ast::Projection { lhs, rhs, .. } => growth(lhs).saturating_mul(growth(rhs)),
+        Ast::Function { args, .. } => args.iter().fold(1, |all, arg| all.saturating_mul(1 + growth(arg))),
     }
 }
 
@@ -238,6 +264,8 @@ mod tests {
         assert_eq!(select("nope").unwrap(), Json::parse(r#"{"selected": null}"#).unwrap());
         let error = select("x.[").unwrap_err();
         assert!(error.message().starts_with("Malformed 'select_metadata' parameter raised JMESPathError: "), "{error}");
+        assert!(select("[@,@]|[@,@]|[@,@]|[@,@]").is_ok() && select(&["[@,@]"; 12].join("|")).is_err());
+        assert!(select("[*].{a: x, b: y}").is_ok() && select(&["map(&[@,@], @)"; 9].join("|")).is_err());
         assert!(select(&"(".repeat(300)).is_err() && select(&"!".repeat(3000)).is_err());
     }
 
