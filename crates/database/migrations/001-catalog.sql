@@ -16,6 +16,8 @@ CREATE TABLE node (
 ) STRICT;
 CREATE INDEX node_order ON node (parent, id);
 CREATE UNIQUE INDEX node_key ON node (parent, key);
+-- Nodes that have children: a search of a whole subtree asks the index of each.
+CREATE INDEX node_inner ON node (path) WHERE children > 0;
 INSERT INTO node (id, parent, key, path, depth, family, metadata, specs, created, updated)
 VALUES (0, NULL, '', '', 0, 'container', '{}', '[]', 0, 0);
 
@@ -26,6 +28,9 @@ CREATE TABLE key_path (
     element INTEGER NOT NULL,
     UNIQUE (path, element)
 ) STRICT;
+-- Reserved (see `leaf.rs`); no key path begins with a NUL.
+INSERT INTO key_path (id, path, element)
+VALUES (1, char(0) || 'family', 0), (2, char(0) || 'spec', 0), (3, char(0) || 'specs', 0);
 
 -- Every value of every node's metadata, in search order (see `leaf.rs`).
 CREATE TABLE leaf (

@@ -9,8 +9,9 @@ use girih_model::{Error, Result, ResultExt};
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+use tokio::sync::Semaphore;
 
-use crate::{Database, leaf};
+use crate::Database;
 
 /// `girh` in ASCII: marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6769_7268;
@@ -22,6 +23,8 @@ const MIGRATIONS: &[&str] = &[include_str!("../migrations/001-catalog.sql")];
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 const READERS: u32 = 8;
+/// Searches at a time: look-ups never wait behind them.
+const SEARCHES: usize = 5;
 /// A question that takes longer is stopped.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Instructions of SQLite's virtual machine between two looks at the clock.
@@ -83,10 +86,9 @@ impl Database {
                 )));
             }
         }
-        let open = |readers: bool| {
-            let options = options(&path).read_only(false);
+        let open = |readers: bool, count: u32| {
+            let options = options(&path);
             let options = if readers { options.pragma("query_only", "ON") } else { options };
-            let count = if readers { READERS } else { 1 };
             SqlitePoolOptions::new()
                 .max_connections(count)
                 .min_connections(u32::from(!readers))
@@ -103,8 +105,11 @@ impl Database {
                 .connect_with(options)
         };
         let cannot = |e: &dyn std::fmt::Display| cannot_open(&path, e);
-        let (writer, readers) = (open(false).await.or_error(cannot)?, open(true).await.or_error(cannot)?);
-        Ok(Self { writer, readers, paths: Default::default(), _temporary: temporary })
+        let writer = open(false, 1).await.or_error(cannot)?;
+        let readers = open(true, READERS).await.or_error(cannot)?;
+        let health = open(true, 1).await.or_error(cannot)?;
+        let searches = Arc::new(Semaphore::new(SEARCHES));
+        Ok(Self { writer, readers, health, searches, paths: Default::default(), _temporary: temporary })
     }
 
     /// Makes a new catalog. False when there is one already and `if_missing`.
@@ -139,11 +144,12 @@ impl Database {
 
     pub async fn info(uri: &str) -> Result<Info> {
         let path = path_of(uri)?;
-        let State::Ours { version } = state(&path).await? else {
-            return Err(match state(&path).await? {
-                State::Foreign => foreign(&path),
-                _ => Error::not_found(format!("There is no catalog at {}.", path.display())),
-            });
+        let version = match state(&path).await? {
+            State::Ours { version } => version,
+            State::Foreign => return Err(foreign(&path)),
+            State::Missing | State::Blank => {
+                return Err(Error::not_found(format!("There is no catalog at {}.", path.display())));
+            }
         };
         let mut db = connect(&path).await?;
         let nodes: i64 = sqlx::query_scalar("SELECT count(*) - 1 FROM node")
@@ -156,13 +162,14 @@ impl Database {
 
     /// Finishes what is running and closes the files.
     pub async fn close(&self) {
+        self.health.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
 
     /// Answers when the database does.
     pub async fn ready(&self) -> Result<()> {
-        let one: std::result::Result<i64, _> = sqlx::query_scalar("SELECT 1").fetch_one(&self.readers).await;
+        let one: std::result::Result<i64, _> = sqlx::query_scalar("SELECT 1").fetch_one(&self.health).await;
         one.map(drop).internal(|| "asking the database for a sign of life".into())
     }
 }
@@ -277,9 +284,6 @@ async fn migrate(path: &Path, create: bool) -> Result<()> {
         sqlx::raw_sql(*migration).execute(&mut *tx).await.or_error(cannot)?;
         let mark = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};", version + 1);
         sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(&mut *tx).await.or_error(cannot)?;
-        if version == 0 {
-            leaf::reserve(&mut tx).await?;
-        }
         tx.commit().await.or_error(cannot)?;
     }
 }

@@ -1,12 +1,17 @@
 //! Deleting costs what it deletes: the index rows of all children of a container are one range.
 
+use std::collections::HashSet;
+
 use girih_model::{Asset, Error, NodeId, Result};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::fault::Sqlx;
 use crate::leaf::Leaves;
 use crate::nodes::{by_id, commit, parent_of};
 use crate::{Database, sources};
+
+/// Rows that one statement deletes by number.
+const BATCH: usize = 500;
 
 /// What a delete took out of the catalog.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +21,9 @@ pub struct Deleted {
     pub assets: Vec<Asset>,
 }
 
-/// The subtree, as a range of paths: `?1` the node itself (nothing for the root), `?2` inclusive, `?3` exclusive.
-const SUBTREE: &str = "SELECT id FROM node WHERE id <> 0 AND (path = ?1 OR path >= ?2 AND path < ?3)";
+/// The subtree, as a range of paths: `?1` the node itself, `?2` inclusive, `?3` exclusive. The root
+/// itself always stays.
+const SUBTREE: &str = "SELECT id FROM node WHERE id <> 0 AND (?1 = '' OR path = ?1 OR path >= ?2 AND path < ?3)";
 
 impl Database {
     /// Deletes a node and, with `recursive`, all below it. Of the root only what is below goes.
@@ -33,11 +39,7 @@ impl Database {
         }
         let path = node.path.as_str();
         // '0' follows '/' in the order of bytes.
-        let (from, to) = match path {
-            "" => (String::from("\u{1}"), String::from("\u{10ffff}")),
-            path => (format!("{path}/"), format!("{path}0")),
-        };
-        let range = Range { path: path.to_owned(), from, to };
+        let range = Range { path: path.to_owned(), from: format!("{path}/"), to: format!("{path}0") };
         if external_only && range.exists(&mut tx, "management <> 'external'").await? {
             return Err(Error::conflict(
                 "Some items in this tree are internally managed. Deleting the records will also delete the underlying data files. If you want to delete them, pass external_only=False.",
@@ -66,8 +68,7 @@ impl Database {
         range.run(&mut tx, &format!("DELETE FROM data_source WHERE node IN ({SUBTREE})")).await?;
         range.run(&mut tx, &format!("DELETE FROM revision WHERE node IN ({SUBTREE})")).await?;
         // Children refer to their parents: the check at the end of the statement sees all gone.
-        let nodes =
-            range.run(&mut tx, "DELETE FROM node WHERE id <> 0 AND (path = ?1 OR path >= ?2 AND path < ?3)").await?;
+        let nodes = range.run(&mut tx, &format!("DELETE FROM node WHERE id IN ({SUBTREE})")).await?;
         let unused = drop_unused(&mut tx, assets).await?;
         commit(tx).await?;
         Ok(Deleted { nodes, assets: unused })
@@ -125,17 +126,17 @@ impl Range {
 /// Deletes the rows of assets that nothing refers to; returns those whose bytes are ours.
 async fn drop_unused(db: &mut SqliteConnection, assets: Vec<(Asset, bool)>) -> Result<Vec<Asset>> {
     let mut unused = Vec::new();
-    for (asset, ours) in assets {
-        let deleted = sqlx::query(
-            "DELETE FROM asset WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM data_source_asset WHERE asset = ?1)",
-        )
-        .bind(asset.id)
-        .execute(&mut *db)
-        .await
-        .sql("deleting an asset")?;
-        if deleted.rows_affected() > 0 && ours {
-            unused.push(asset);
+    for batch in assets.chunks(BATCH) {
+        let mut query = QueryBuilder::new("DELETE FROM asset WHERE id IN (");
+        let mut list = query.separated(", ");
+        for (asset, _) in batch {
+            list.push_bind(asset.id);
         }
+        query.push(") AND NOT EXISTS (SELECT 1 FROM data_source_asset x WHERE x.asset = asset.id) RETURNING id");
+        let deleted: Vec<i64> = query.build_query_scalar().fetch_all(&mut *db).await.sql("deleting assets")?;
+        let deleted: HashSet<_> = deleted.into_iter().collect();
+        let ours = batch.iter().filter(|(asset, ours)| *ours && asset.id.is_some_and(|id| deleted.contains(&id)));
+        unused.extend(ours.map(|(asset, _)| asset.clone()));
     }
     Ok(unused)
 }

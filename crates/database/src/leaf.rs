@@ -1,7 +1,8 @@
 //! A node's metadata as rows of the index.
 //!
 //! One row for each value, at each place where it stands: `(parent, path, kind, value, node)`.
-//! Kinds are in sort order; numbers and booleans are stored as numbers, texts as they are, lists and
+//! Kinds are in sort order; numbers and booleans are stored as numbers, texts as they are (long ones
+//! by their beginning and a hash), lists and
 //! objects as a hash of their canonical text, `null` as 0. The elements of a list stand
 //! at a path of their own, marked as elements. Family and specs are rows as well, at reserved paths.
 
@@ -17,13 +18,14 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::fault::Sqlx;
 
-/// Reserved paths; the names cannot be those of key paths, which never hold a NUL.
+/// Reserved paths, as the first migration numbers them.
 pub(crate) const FAMILY: i64 = 1;
 pub(crate) const SPEC: i64 = 2;
 /// All specs of a node as one text, for `distinct`.
 pub(crate) const SPECS: i64 = 3;
-const RESERVED: [(i64, &str); 3] = [(FAMILY, "\0family"), (SPEC, "\0spec"), (SPECS, "\0specs")];
 
+/// Longest text that is in the index as it is, in bytes.
+pub(crate) const WHOLE_TEXT: usize = 1000;
 /// Rows inserted by one statement.
 const BATCH: usize = 100;
 /// Most values of a node's metadata.
@@ -58,13 +60,23 @@ pub(crate) fn stored(value: &Value) -> (Kind, Stored) {
             Some(n) => (Kind::Number, Stored::Integer(n)),
             None => (Kind::Number, Stored::Real(number.as_f64().unwrap_or_default())),
         },
-        Value::String(text) => (Kind::Text, Stored::Text(text.clone())),
-        Value::Array(_) | Value::Object(_) => {
-            let digest = Sha256::digest(canonical(value).as_bytes());
-            let hash = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            (Kind::Composite, Stored::Text(hash))
-        }
+        Value::String(text) => (Kind::Text, Stored::Text(indexed(text))),
+        Value::Array(_) | Value::Object(_) => (Kind::Composite, Stored::Text(hash(&canonical(value)))),
     }
+}
+
+/// A text as the index keeps it: of a long one the beginning, and a hash that tells it from others.
+fn indexed(text: &str) -> String {
+    if text.len() <= WHOLE_TEXT {
+        return text.to_owned();
+    }
+    let beginning = &text[..text.floor_char_boundary(WHOLE_TEXT)];
+    // Behind every text that goes on from here.
+    format!("{beginning}\u{10ffff}{}", hash(text))
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: &Stored) {
@@ -234,19 +246,6 @@ impl Leaves {
 
 pub(crate) fn specs_text(specs: &[Spec]) -> String {
     serde_json::to_string(specs).expect("specs always serialize")
-}
-
-/// The numbers of the reserved paths, in a new catalog; and the root's own rows do not exist: nobody searches for the root.
-pub(crate) async fn reserve(db: &mut SqliteConnection) -> Result<()> {
-    for (id, name) in RESERVED {
-        sqlx::query("INSERT INTO key_path (id, path, element) VALUES (?, ?, 0)")
-            .bind(id)
-            .bind(name)
-            .execute(&mut *db)
-            .await
-            .sql("reserving key paths")?;
-    }
-    Ok(())
 }
 
 async fn record(db: &mut SqliteConnection, (path, element): &Place) -> Result<i64> {

@@ -22,6 +22,7 @@ pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Se
 use std::sync::Arc;
 
 use sqlx::SqlitePool;
+use tokio::sync::Semaphore;
 
 /// Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -29,6 +30,10 @@ pub struct Database {
     /// One connection.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// A connection that nobody else waits for.
+    health: SqlitePool,
+    /// Turns of those who search.
+    searches: Arc<Semaphore>,
     paths: Arc<leaf::KeyPaths>,
     /// Goes when the last one who uses it does.
     _temporary: Option<Arc<tempfile::TempDir>>,

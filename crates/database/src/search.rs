@@ -9,10 +9,13 @@ mod driver;
 mod order;
 mod sql;
 
+use std::ops::{Deref, DerefMut};
+
 use girih_model::filter::KeyPath;
-use girih_model::{Filter, Node, NodeId, Result};
+use girih_model::{Error, Filter, Node, NodeId, Result};
 use sqlx::SqliteConnection;
 use sqlx::pool::PoolConnection;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fault::Sqlx;
 use crate::nodes::{COLUMNS, SOURCE, node_of};
@@ -88,6 +91,26 @@ pub enum Count {
     AtLeast(u64),
 }
 
+/// A connection of one who searches.
+pub(crate) struct Searching {
+    db: PoolConnection<sqlx::Sqlite>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Deref for Searching {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.db
+    }
+}
+
+impl DerefMut for Searching {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.db
+    }
+}
+
 /// The nodes that a search looks at.
 pub(crate) struct Room {
     parent: Node,
@@ -108,9 +131,11 @@ impl Database {
         Ok(SearchPage { nodes, next, count })
     }
 
-    /// A reading connection; what it does ends after a while.
-    pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>> {
-        self.readers.acquire().await.sql("waiting for a connection")
+    /// A connection for a search, which has its turn; what it does ends after a while.
+    pub(crate) async fn reader(&self) -> Result<Searching> {
+        let turn = self.searches.clone().acquire_owned().await.map_err(|_| Error::busy("The server is stopping."))?;
+        let db = self.readers.acquire().await.sql("waiting for a connection")?;
+        Ok(Searching { db, _turn: turn })
     }
 }
 
@@ -241,7 +266,26 @@ fn bounded(counted: u64, limit: Option<u64>) -> Count {
     }
 }
 
+/// A subtree with so many containers is walked node by node.
+const FEW_CONTAINERS: u64 = 10_000;
+
 impl Room {
+    /// The containers of the subtree, this one included, as `container`.
+    fn containers(&self) -> Sql {
+        let mut sql = Sql::new("SELECT id AS container FROM node INDEXED BY node_inner WHERE children > 0");
+        let path = self.parent.path.as_str();
+        if !path.is_empty() {
+            sql.push(" AND (path = ").text(path).push(" OR path > ").text(format!("{path}/"));
+            sql.push(" AND path < ").text(format!("{path}0")).push(")");
+        }
+        sql
+    }
+
+    async fn has_few_containers(&self, db: &mut SqliteConnection) -> Result<bool> {
+        let count = sql::bounded_count(&self.containers(), Some(FEW_CONTAINERS + 1));
+        Ok(count.fetch_count(db).await.sql("counting containers")? <= FEW_CONTAINERS)
+    }
+
     /// Conditions that hold exactly for the nodes of this room.
     fn sql(&self) -> Sql {
         match self.scope {

@@ -1,5 +1,7 @@
 //! Data sources and their assets.
 
+use std::collections::HashMap;
+
 use girih_model::{Asset, DataSource, Error, Management, NodeId, Result, ResultExt, Structure};
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
@@ -76,11 +78,8 @@ impl Database {
         .fetch_all(&mut *tx)
         .await
         .sql("reading assets")?;
-        for mut asset in source.assets {
-            if !known.contains(&asset.data_uri) {
-                add_asset(&mut tx, number, &mut asset).await?;
-            }
-        }
+        let mut added: Vec<_> = source.assets.into_iter().filter(|asset| !known.contains(&asset.data_uri)).collect();
+        add_assets(&mut tx, number, &mut added).await?;
         count_change(&mut tx, id).await?;
         nodes::commit(tx).await
     }
@@ -164,36 +163,40 @@ pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: Dat
     .sql("adding a data source")?;
     let id = inserted.last_insert_rowid();
     source.id = Some(id);
-    for asset in &mut source.assets {
-        add_asset(db, id, asset).await?;
-    }
+    add_assets(db, id, &mut source.assets).await?;
     Ok(source)
 }
 
-/// Adds an asset at the end; one with the same URI is shared.
-async fn add_asset(db: &mut SqliteConnection, source: i64, asset: &mut Asset) -> Result<()> {
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO asset (data_uri, is_directory, size) VALUES (?, ?, ?) \
-         ON CONFLICT (data_uri) DO UPDATE SET size = coalesce(excluded.size, size) RETURNING id",
-    )
-    .bind(&asset.data_uri)
-    .bind(asset.is_directory)
-    .bind(asset.size.map(|size| size as i64))
-    .fetch_one(&mut *db)
-    .await
-    .sql("adding an asset")?;
-    asset.id = Some(id);
-    sqlx::query(
-        "INSERT INTO data_source_asset (data_source, position, asset, parameter, num) \
-         SELECT ?1, coalesce(max(position), -1) + 1, ?2, ?3, ?4 FROM data_source_asset WHERE data_source = ?1",
-    )
-    .bind(source)
-    .bind(id)
-    .bind(&asset.parameter)
-    .bind(asset.num.map(|num| num as i64))
-    .execute(db)
-    .await
-    .sql("adding an asset to a data source")?;
+/// Adds assets at the end; those with the same URI are shared.
+async fn add_assets(db: &mut SqliteConnection, source: i64, assets: &mut [Asset]) -> Result<()> {
+    let mut position: i64 =
+        sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM data_source_asset WHERE data_source = ?")
+            .bind(source)
+            .fetch_one(&mut *db)
+            .await
+            .sql("counting assets")?;
+    for batch in assets.chunks_mut(BATCH) {
+        let mut query = QueryBuilder::new("INSERT INTO asset (data_uri, is_directory, size) ");
+        query.push_values(batch.iter(), |mut row, asset| {
+            row.push_bind(asset.data_uri.clone()).push_bind(asset.is_directory);
+            row.push_bind(asset.size.map(|size| size as i64));
+        });
+        // An update, because only then is the row of one that was there returned.
+        query.push(" ON CONFLICT (data_uri) DO UPDATE SET size = coalesce(excluded.size, size) RETURNING id, data_uri");
+        let rows = query.build().fetch_all(&mut *db).await.sql("adding assets")?;
+        let ids: HashMap<String, i64> = rows.iter().map(|row| (row.get("data_uri"), row.get("id"))).collect();
+        for asset in batch.iter_mut() {
+            asset.id = ids.get(&asset.data_uri).copied();
+        }
+        let mut query =
+            QueryBuilder::new("INSERT INTO data_source_asset (data_source, position, asset, parameter, num) ");
+        query.push_values(batch.iter(), |mut row, asset| {
+            row.push_bind(source).push_bind(position).push_bind(asset.id);
+            row.push_bind(asset.parameter.clone()).push_bind(asset.num.map(|num| num as i64));
+            position += 1;
+        });
+        query.build().execute(&mut *db).await.sql("adding assets to a data source")?;
+    }
     Ok(())
 }
 

@@ -71,6 +71,7 @@ impl Engine {
     ) -> Result<AssetDeleted> {
         caller.require(&[Permission::DeleteNode])?;
         let (mount, node, source, _) = self.find_asset(path, id).await?;
+        let _guard = mount.catalog.locks.lock(format!("path:{}", node.path)).await;
         let (asset, unused) = mount.database().delete_asset(node.id, id, external_only).await?;
         let ours = source.management != girih_model::Management::External;
         if unused && ours {

@@ -68,7 +68,7 @@ impl Engine {
             )));
         }
         let path = node.path.child(&key)?;
-        // From here on the path is ours: what storage holds under it without a node in the catalog is left over from a crash.
+        // Two who want the same key take turns, and so does one who deletes it.
         let _guard = mount.catalog.locks.lock(format!("path:{path}")).await;
         if mount.database().deepest(&path).await?.path == path {
             return Err(taken(parent, &key));

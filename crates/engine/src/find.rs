@@ -98,7 +98,7 @@ impl Found {
 impl Mount {
     /// The path under which a node of this catalog is served.
     pub(crate) fn served_path(&self, node: &Node) -> NodePath {
-        let below = node.path.below(&self.node).expect("only nodes below the mounted one are served");
+        let below = node.path.below(&self.node).unwrap_or_else(|| node.path.clone());
         self.at.join(&below).unwrap_or(below)
     }
 

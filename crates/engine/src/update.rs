@@ -96,7 +96,9 @@ impl Engine {
     /// Makes a change that starts from what is there, again if somebody else changed it meanwhile.
     async fn change(&self, caller: &Caller, path: &NodePath, make: impl Fn(&Node) -> Result<Change>) -> Result<Entry> {
         caller.require(&[Permission::WriteMetadata])?;
-        for attempt in 1.. {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
             let (mount, node) = self.find_node(path, "update of metadata").await?;
             if mount.is_configured(&node) {
                 return Err(Error::unsupported(
@@ -108,11 +110,10 @@ impl Engine {
             self.check_specs(change.specs.as_deref().unwrap_or_default())?;
             match mount.database().update(node.id, node.version, change).await {
                 Ok((node, _revision)) => return Ok(mount.entry(node)),
-                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                Err(e) if e.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => {}
                 Err(e) => return Err(e),
             }
         }
-        unreachable!("the last attempt returns")
     }
 
     /// A page of revisions, oldest first, and how many there are.

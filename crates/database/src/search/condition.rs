@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 
 use super::sql::Sql;
 use super::{Room, Scope};
-use crate::leaf::{FAMILY, KeyPaths, Kind, SPEC, Stored, stored};
+use crate::leaf::{FAMILY, KeyPaths, Kind, SPEC, Stored, WHOLE_TEXT, stored};
 
 /// Longest LIKE pattern or text part, in bytes; SQLite refuses patterns above 50,000.
 const MAX_PATTERN: usize = 10_000;
@@ -121,8 +121,14 @@ async fn value(at: &KeyPath, test: &Test, db: &mut SqliteConnection, paths: &Key
         Test::Present => place.map_or(NEVER, Condition::Present),
         Test::Eq(wanted) => points(place, std::slice::from_ref(wanted)),
         Test::In(wanted) => points(place, wanted),
+        Test::Compare(order, Value::String(bound)) => place.map_or(NEVER, |at| Condition::Range {
+            at,
+            kind: Kind::Text,
+            order: *order,
+            bound: Stored::Text(bound.clone()),
+        }),
         Test::Compare(order, bound) => match (place, stored(bound)) {
-            (Some(at), (kind @ (Kind::Number | Kind::Text | Kind::Bool), bound)) => {
+            (Some(at), (kind @ (Kind::Number | Kind::Bool), bound)) => {
                 Condition::Range { at, kind, order: *order, bound }
             }
             _ => NEVER,
@@ -204,20 +210,30 @@ impl Condition {
         }
     }
 
-    /// The index rows of the nodes that pass, when they are a range or a point of one container.
+    /// The index rows of the nodes that pass, when they are a range or a point of each container.
     pub fn leaves(&self, room: &Room) -> Option<Sql> {
-        if room.scope != Scope::Children {
-            return None;
-        }
-        let mut sql = Sql::new("FROM leaf WHERE parent = ");
-        sql.bind(room.parent.id.0).push(" AND path = ");
+        let mut sql = match room.scope {
+            Scope::Children => {
+                let mut sql = Sql::new("FROM leaf WHERE parent = ");
+                sql.bind(room.parent.id.0);
+                sql
+            }
+            Scope::Descendants { .. } => {
+                let mut sql = Sql::new("FROM (");
+                sql.add(&room.containers()).push(") c CROSS JOIN leaf WHERE leaf.parent = c.container");
+                sql
+            }
+        };
+        sql.push(" AND path = ");
         match self {
             Self::Points { path, values } => {
                 sql.bind(*path).push(" AND ").add(&among(values, "kind", "value"));
             }
             Self::Range { at, kind, order, bound } => {
                 sql.bind(at.path).push(" AND kind = ").bind(*kind as i64);
-                sql.push(format!(" AND value {} ", operator(*order))).value(bound.clone());
+                if self.is_exact() {
+                    sql.push(format!(" AND value {} ", operator(*order))).value(bound.clone());
+                }
             }
             Self::Present(at) => {
                 sql.bind(at.path);
@@ -227,9 +243,17 @@ impl Condition {
         Some(sql)
     }
 
+    /// The index rows alone tell who passes: all but a comparison with a text that is too long for the index.
+    pub fn is_exact(&self) -> bool {
+        !matches!(self, Self::Range { bound: Stored::Text(text), .. } if text.len() >= WHOLE_TEXT)
+    }
+
     /// `SELECT` of the index rows when this condition is nothing but one of those; each node has one row there.
     pub fn sole_leaves(&self, room: &Room) -> Option<Sql> {
         let [only] = self.conjuncts() else { return None };
+        if room.scope != Scope::Children || !only.is_exact() {
+            return None;
+        }
         let mut sql = Sql::new("SELECT 1 ");
         sql.add(&only.leaves(room)?);
         Some(sql)
@@ -273,8 +297,8 @@ impl Condition {
                 sql
             }
             Self::Words(query) => {
-                let mut sql = Sql::new("n.id IN (SELECT rowid FROM words WHERE words MATCH ");
-                sql.text(query.clone()).push(")");
+                let mut sql = Sql::new("EXISTS (SELECT 1 FROM words WHERE words MATCH ");
+                sql.text(query.clone()).push(" AND rowid = n.id)");
                 sql
             }
         }

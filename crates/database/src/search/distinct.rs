@@ -12,7 +12,7 @@ use super::order::{Order, Stage};
 use super::sql::Sql;
 use super::{Count, Room, Scope, count, driver};
 use crate::fault::Sqlx;
-use crate::leaf::{FAMILY, Kind, SPECS};
+use crate::leaf::{FAMILY, Kind, SPECS, WHOLE_TEXT};
 use crate::{Database, nodes};
 
 /// Most different values that one question may have.
@@ -49,6 +49,9 @@ impl Database {
         let condition = condition::resolve(&filter, &mut db, &self.paths).await?;
         let counted = |count: u64| wants.counts.then_some(count);
         let mut distinct = Distinct::default();
+        let total = match count(&mut db, &room, &condition, None).await? {
+            Count::Exactly(total) | Count::AtLeast(total) => total,
+        };
         for path in &wants.metadata {
             let place = self.paths.find(&mut db, path, false).await?;
             let mut groups = match place {
@@ -57,7 +60,6 @@ impl Database {
             };
             let nulls: u64 = groups.extract_if(.., |group| group.kind == Kind::Null as i64).map(|g| g.count).sum();
             let present: u64 = groups.iter().map(|group| group.count).sum::<u64>() + nulls;
-            let Count::Exactly(total) = count(&mut db, &room, &condition, None).await? else { continue };
             let mut buckets = Vec::with_capacity(groups.len() + 1);
             for group in groups {
                 buckets.push(Bucket { count: counted(group.count), value: group.value(&mut db, path).await? });
@@ -138,9 +140,9 @@ impl Group {
         Ok(match self.kind {
             k if k == Kind::Number as i64 && self.integer => self.text.parse::<i64>().unwrap_or_default().into(),
             k if k == Kind::Number as i64 => self.number.into(),
-            k if k == Kind::Text as i64 => Value::String(self.text.clone()),
+            k if k == Kind::Text as i64 && self.text.len() <= WHOLE_TEXT => Value::String(self.text.clone()),
             k if k == Kind::Bool as i64 => Value::Bool(self.text == "1"),
-            // The index holds only a hash of lists and objects.
+            // The index holds only a hash of lists and objects, and not the whole of long texts.
             _ => {
                 let node = nodes::by_id(db, NodeId(self.node)).await?;
                 path.find(&node.metadata.to_value()).cloned().unwrap_or_default()

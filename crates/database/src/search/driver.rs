@@ -55,10 +55,15 @@ pub(crate) async fn choose(
         Condition::Words(query) => Some(Driver::Words { query: query.clone(), answers: c.clone() }),
         _ => None,
     });
-    if room.scope != Scope::Children {
-        return Ok(words.filter(|_| order.is_created()).unwrap_or(Driver::Walk));
+    let children = room.scope == Scope::Children;
+    if !children && (words.is_some() || !room.has_few_containers(db).await?) {
+        return Ok(words.unwrap_or(Driver::Walk));
     }
-    if conjuncts.iter().any(|c| matches!(c, Condition::Keys(keys) if keys.len() <= MANY_KEYS)) {
+    // The words of all nodes are in one index: a small container is walked.
+    if words.is_some() && room.parent.children <= FEW && children && conjuncts.len() == 1 {
+        return Ok(Driver::Walk);
+    }
+    if children && conjuncts.iter().any(|c| matches!(c, Condition::Keys(keys) if keys.len() <= MANY_KEYS)) {
         return Ok(Driver::Keys);
     }
     let points = conjuncts.iter().filter_map(|c| match c {
@@ -73,7 +78,7 @@ pub(crate) async fn choose(
     let mut points: Vec<_> = points.collect();
     let selections: Vec<(Sql, &Condition)> =
         conjuncts.iter().filter_map(|c| selection(c, room).map(|nodes| (nodes, c))).collect();
-    if order.is_created() && points.len() == 1 && selections.len() == 1 {
+    if children && order.is_created() && points.len() == 1 && selections.len() == 1 {
         return Ok(points.swap_remove(0));
     }
     let mut best: Option<(u64, Sql, &Condition)> = None;
@@ -85,7 +90,7 @@ pub(crate) async fn choose(
     }
     Ok(match best {
         Some((count, nodes, c)) if count <= FEW => Driver::Few { nodes, answers: c.clone() },
-        _ if order.is_created() && !points.is_empty() => points.swap_remove(0),
+        _ if children && order.is_created() && !points.is_empty() => points.swap_remove(0),
         _ if order.is_created() => words.unwrap_or(Driver::Walk),
         _ => Driver::Walk,
     })
@@ -116,7 +121,9 @@ impl Driver {
     /// The condition that needs no test any more.
     pub fn answers(&self) -> Option<&Condition> {
         match self {
-            Self::Point { answers, .. } | Self::Few { answers, .. } | Self::Words { answers, .. } => Some(answers),
+            Self::Point { answers, .. } | Self::Few { answers, .. } | Self::Words { answers, .. } => {
+                Some(answers).filter(|answered| answered.is_exact())
+            }
             Self::Walk | Self::Keys => None,
         }
     }

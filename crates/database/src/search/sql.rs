@@ -6,6 +6,9 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::leaf::Stored;
 
+/// Longest statement that stays prepared, in bytes.
+const KEPT: usize = 4096;
+
 /// Text that we wrote and values that came from outside: they never mix.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sql {
@@ -44,7 +47,9 @@ impl Sql {
     }
 
     pub async fn fetch_all(self, db: &mut SqliteConnection) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let mut query = sqlx::query(AssertSqlSafe(self.text));
+        // A statement with long lists will hardly come again.
+        let keep = self.text.len() <= KEPT;
+        let mut query = sqlx::query(AssertSqlSafe(self.text)).persistent(keep);
         for value in self.values {
             query = match value {
                 Stored::Integer(n) => query.bind(n),

@@ -112,6 +112,25 @@ async fn deleting_takes_the_subtree_and_only_that() {
 }
 
 #[tokio::test]
+async fn long_texts_are_found_counted_and_told_apart() {
+    let room = room().await;
+    let long = |end: &str| format!("{}{end}", "ä".repeat(2000));
+    room.add(ROOT, "a", json!({"t": long("x")})).await;
+    room.add(ROOT, "b", json!({"t": long("y")})).await;
+    room.add(ROOT, "c", json!({"t": "short"})).await;
+    let at = || girih_model::filter::KeyPath::parse("t").unwrap();
+    let test = |test| Filter::value(at(), test);
+    use girih_model::filter::{Order, Test};
+    assert_eq!(room.keys(test(Test::Eq(json!(long("x"))))).await, ["a"]);
+    assert_eq!(room.keys(test(Test::Compare(Order::Gt, json!(long("x"))))).await, ["b"]);
+    assert_eq!(room.keys(test(Test::Compare(Order::Ge, json!("ä")))).await, ["a", "b"]);
+    let wants = crate::DistinctWants { metadata: vec![at()], counts: true, ..Default::default() };
+    let distinct = room.distinct(ROOT, Filter::all(), wants).await.unwrap();
+    let values: Vec<_> = distinct.metadata[0].iter().map(|bucket| bucket.value.clone()).collect();
+    assert_eq!(values, [json!("short"), json!(long("x")), json!(long("y"))]);
+}
+
+#[tokio::test]
 async fn the_root_can_be_emptied() {
     let room = room().await;
     let a = room.add(ROOT, "ä", json!({"k": 1})).await;

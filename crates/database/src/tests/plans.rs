@@ -48,6 +48,17 @@ async fn an_index_answers() {
 }
 
 #[tokio::test]
+async fn deep_searches_ask_the_index_of_each_container() {
+    let room = room().await;
+    matrix(&room).await;
+    let filter = value("color", Test::Eq(json!("red")));
+    let search = Search { scope: Scope::Descendants { max_depth: 9 }, filter, ..everything() };
+    let plan = plan(&room, ROOT, &search).await;
+    assert!(plan.contains("node_inner"), "{plan}");
+    assert!(plan.contains("SEARCH leaf USING PRIMARY KEY (parent=? AND path=? AND kind=? AND value=?)"), "{plan}");
+}
+
+#[tokio::test]
 async fn the_order_comes_from_the_index() {
     let room = room().await;
     matrix(&room).await;
