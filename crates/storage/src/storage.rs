@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use girih_model::{Asset, DataSource, Error, Family, NodePath, Result, Structure};
+use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result, Structure};
 
 use crate::dataset::Dataset;
 use crate::format;
@@ -39,14 +39,23 @@ impl Storage {
         format.open(source, &self.options.places).await
     }
 
-    /// Checks that existing files can be registered: some format reads them, and they lie where we may read.
+    /// Checks that files can be registered: some format reads them, and they lie where we may read, links
+    /// followed. Files that do not exist yet are fine: detectors write later.
     ///
     /// # Errors
     /// `UnsupportedMediaType`, `Forbidden`, `Unprocessable` for other schemes than `file:`.
-    pub fn check_readable(&self, source: &DataSource) -> Result<()> {
+    pub async fn check_readable(&self, source: &DataSource) -> Result<()> {
         let format = format::by_media_type(&source.mimetype);
         format.filter(|f| f.opens().contains(&source.family())).ok_or_else(|| unreadable(&source.mimetype))?;
-        source.assets.iter().try_for_each(|asset| self.options.places.locate(&asset.data_uri).map(drop))
+        let assets = source.assets.iter().map(|asset| self.options.places.locate(&asset.data_uri));
+        let locations = assets.collect::<Result<Vec<_>>>()?;
+        blocking(move || {
+            locations.iter().try_for_each(|location| match location.metadata() {
+                Err(e) if e.kind() == ErrorKind::Gone => Ok(()),
+                looked => looked.map(drop),
+            })
+        })
+        .await
     }
 
     /// Makes room for new data of a node; returns the data source's media type and assets.
