@@ -116,7 +116,8 @@ impl Engine {
         let Data::Table(mut table) = dataset.read(selection).await? else { return Ok(()) };
         let mut bytes = 0;
         while let Some(batch) = table.batches.try_next().await? {
-            bytes += batch.get_array_memory_size() as u64;
+            let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+            bytes += sizes.map(|size| size.unwrap_or(usize::MAX) as u64).fold(0, u64::saturating_add);
             if bytes > limit {
                 return Err(too_large(limit, "columns ('?column=...') or partitions"));
             }

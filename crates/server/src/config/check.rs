@@ -97,7 +97,7 @@ fn convert(kind: Kind, node: &Node) -> Option<Value> {
             _ => None,
         },
         (Kind::Number, Value::Number(n)) => whole(n).map(Value::Number),
-        (Kind::Number, Value::Text(text)) => text.trim().parse::<u64>().ok().map(|n| Value::Number(n.into())),
+        (Kind::Number, Value::Text(text)) => whole(&text.trim().parse().ok()?).map(Value::Number),
         (Kind::Limit, Value::Number(n)) if n.as_i64() == Some(-1) => as_it_is(),
         (Kind::Limit, Value::Number(n)) => whole(n).map(Value::Number),
         (Kind::Limit, Value::Text(text)) => {
