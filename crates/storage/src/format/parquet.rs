@@ -17,6 +17,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
+use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::spool::spool;
@@ -175,8 +176,7 @@ fn as_callers_fault(e: Error) -> Error {
 }
 
 fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
-        .or_error(|e| damaged(e))?;
+    let builder = decoded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new()))?;
     let metadata = builder.metadata();
     let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
     let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);
@@ -193,9 +193,14 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
         batch_rows = batch_rows.min(count.max(1));
         builder = builder.with_offset(rows.start as usize).with_limit(count);
     }
-    let reader = builder.with_batch_size(batch_rows).build().or_error(|e| damaged(e))?;
+    let mut reader = decoded(|| builder.with_batch_size(batch_rows).build())?;
     let schema = arrow::array::RecordBatchReader::schema(&reader);
-    Ok((schema, Box::new(reader.map(|batch| batch.or_error(|e| damaged(e))))))
+    Ok((schema, Box::new(std::iter::from_fn(move || decoded(|| reader.next().transpose()).transpose()))))
+}
+
+/// The decoder panics on odd input, such as an unknown time unit in the embedded Arrow schema.
+fn decoded<T, E: std::error::Error + Send + Sync + 'static>(decode: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    guarded(decode).ok_or_else(|| damaged(&"it contradicts itself"))?.or_error(|e| damaged(e))
 }
 
 struct ParquetWriter<W: std::io::Write + Send>(ArrowWriter<W>);

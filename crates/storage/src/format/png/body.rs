@@ -8,6 +8,7 @@ use girih_model::{ArrayData, ArrayStructure, ByteStream, DType, Error, Result, R
 use half::f16;
 use png::{BitDepth, Decoder, Limits, Transformations};
 
+use crate::format::guard::guarded;
 use crate::pool;
 
 /// Largest body, and largest array made of it, in bytes.
@@ -27,7 +28,9 @@ pub(super) async fn decode(mut body: ByteStream, structure: &ArrayStructure) -> 
     let (dtype, shape) = (structure.dtype.clone(), structure.shape.clone());
     let items = {
         let (dtype, shape) = (dtype.clone(), shape.clone());
-        pool::blocking(move || read(&picture, &dtype, &shape, nbytes as usize)).await?
+        let read = move || guarded(|| read(&picture, &dtype, &shape, nbytes as usize));
+        let damaged = || Error::unprocessable("The body is not a valid PNG: it contradicts itself.");
+        pool::blocking(move || read().ok_or_else(damaged)?).await?
     };
     Ok(ArrayData::whole(dtype, shape, items))
 }
