@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
     TimestampNanosecondArray,
 };
-use arrow::datatypes::{Int32Type, UInt8Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, UInt8Type};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use bolero::{TypeGenerator, check};
@@ -116,6 +116,12 @@ fn batch() -> RecordBatch {
 
 fn structure_of(batch: &RecordBatch) -> Structure {
     Structure::Table(TableStructure::new(batch.schema(), 1))
+}
+
+/// The structure of a table of numbers `n` and texts `s`, as JSON.
+pub(crate) fn small_table() -> String {
+    let fields = vec![Field::new("n", DataType::Int64, true), Field::new("s", DataType::Utf8, true)];
+    serde_json::to_string(&TableStructure::new(Arc::new(Schema::new(fields)), 1)).unwrap()
 }
 
 fn ipc(compression: Option<CompressionType>, stream: bool) -> Vec<u8> {

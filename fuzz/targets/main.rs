@@ -6,5 +6,6 @@ mod bodies;
 mod edits;
 mod limits;
 mod query;
+mod requests;
 mod slice;
 mod structure;
