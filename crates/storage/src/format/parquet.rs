@@ -274,4 +274,34 @@ mod tests {
             assert_eq!(e.kind(), ErrorKind::Unprocessable);
         }
     }
+
+    /// arrow panics on some of these.
+    #[tokio::test]
+    async fn no_embedded_schema_makes_it_panic() {
+        use arrow::array::{RecordBatch, TimestampNanosecondArray};
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        use parquet::arrow::ARROW_SCHEMA_META_KEY;
+        use parquet::arrow::arrow_writer::ArrowWriterOptions;
+        use parquet::file::metadata::KeyValue;
+        let column = Arc::new(TimestampNanosecondArray::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([("at", column as arrow::array::ArrayRef)]).unwrap();
+        let table = TableStructure::new(batch.schema(), 1);
+        let uri = table.arrow_schema.to_uri();
+        let message = STANDARD.decode(uri.split_once("base64,").unwrap().1).unwrap();
+        let structure = Structure::Table(table);
+        for at in 8..message.len() {
+            let mut message = message.clone();
+            message[at] ^= 0xff;
+            let embedded = KeyValue::new(ARROW_SCHEMA_META_KEY.into(), STANDARD.encode(message));
+            let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![embedded])).build();
+            let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+            let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options).unwrap();
+            writer.write(&batch).unwrap();
+            let body = futures::stream::iter([Ok(bytes::Bytes::from(writer.into_inner().unwrap()))]);
+            if let Err(e) = Parquet.decode(Box::pin(body), &structure).await {
+                assert_eq!(e.kind(), ErrorKind::Unprocessable, "{at}: {e}");
+            }
+        }
+    }
 }
