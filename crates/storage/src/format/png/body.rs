@@ -181,7 +181,7 @@ mod tests {
         let mut picture = b"\x89PNG\r\n\x1a\n".to_vec();
         for (kind, content) in [
             (&b"IHDR"[..], &[0, 0, 0, 1, 0, 0, 0, 1, 1, 3, 0, 0, 0][..]),
-            (b"PLTE", &[1, 2]),
+            (b"PLTE", &[1, 2, 3, 4, 5]),
             (b"IDAT", &[0x78, 1, 1, 2, 0, 0xfd, 0xff, 0, 0, 0, 2, 0, 1]),
             (b"IEND", &[]),
         ] {
