@@ -39,8 +39,8 @@ const VALUES: [&str; 21] = [
     "%a_\\%",
     "quick \"brown fox\" -lazy",
     "array",
-    "[{\"eq\": {\"key\": \"a\", \"value\": 1}}, {\"not\": {\"condition\": {\"keypresent\": {\"key\": \"a\"}}}}]",
-    "[{\"or\": {\"conditions\": [{\"and\": {\"conditions\": []}}]}}]",
+    "[{\"eq\": {\"key\": \"a\", \"value\": 1}}, {\"not\": {\"query\": {\"keypresent\": {\"key\": \"a\", \"exists\": true}}}}]",
+    "[{\"or\": {\"queries\": [{\"and\": {\"queries\": []}}]}}]",
     "{\"regex\": {\"key\": \"a\", \"pattern\": \"(\"}}",
     "18446744073709551616",
 ];
@@ -64,7 +64,7 @@ const WORDS: [&str; 20] = [
     "-0.0",
     "é",
     "\u{0}",
-    "{\"not\": {\"condition\": ",
+    "{\"not\": {\"query\": ",
     "[[[[[[[[[[[[[[[[",
 ];
 

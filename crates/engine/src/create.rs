@@ -74,7 +74,7 @@ impl Engine {
         let mut source = request.data_sources.into_iter().next();
         if let Some(source) = &mut source {
             if register {
-                mount.storage.check_readable(source)?;
+                mount.storage.check_readable(source).await?;
             } else if request.family != Family::Container {
                 let mimetype = Some(source.mimetype.as_str()).filter(|m| !m.is_empty());
                 (source.mimetype, source.assets) = mount.storage.create(&path, &source.structure, mimetype).await?;
@@ -126,7 +126,7 @@ impl Engine {
             if source.management != Management::External {
                 return Err(Error::conflict("The data was registered and stays externally managed."));
             }
-            mount.storage.check_readable(&source)?;
+            mount.storage.check_readable(&source).await?;
         }
         mount.database.put_data_source(node.id, source).await
     }

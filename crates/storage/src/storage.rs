@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use girih_model::{Asset, DataSource, Error, Family, NodePath, Result, Structure};
+use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result, Structure};
 
 use crate::dataset::Dataset;
 use crate::format;
@@ -39,14 +39,24 @@ impl Storage {
         format.open(source, &self.options.places).await
     }
 
-    /// Checks that existing files can be registered: some format reads them, and they lie where we may read.
+    /// Checks that existing files can be registered: some format reads them, and they lie where we may read, links
+    /// followed.
     ///
     /// # Errors
-    /// `UnsupportedMediaType`, `Forbidden`, `Unprocessable` for other schemes than `file:`.
-    pub fn check_readable(&self, source: &DataSource) -> Result<()> {
+    /// `UnsupportedMediaType`, `Forbidden`, `Unprocessable` for what does not exist and for other schemes than `file:`.
+    pub async fn check_readable(&self, source: &DataSource) -> Result<()> {
         let format = format::by_media_type(&source.mimetype);
         format.filter(|f| f.opens().contains(&source.family())).ok_or_else(|| unreadable(&source.mimetype))?;
-        source.assets.iter().try_for_each(|asset| self.options.places.locate(&asset.data_uri).map(drop))
+        let uris = source.assets.iter().map(|asset| asset.data_uri.clone());
+        let located = uris.map(|uri| Ok((self.options.places.locate(&uri)?, uri)));
+        let located: Vec<(Location, String)> = located.collect::<Result<_>>()?;
+        let exists = |(location, uri): &(Location, String)| match location.metadata() {
+            Err(e) if e.kind() == ErrorKind::Gone => {
+                Err(Error::unprocessable(format!("There is no file at {uri}.")).with_source(e))
+            }
+            other => other.map(drop),
+        };
+        blocking(move || located.iter().try_for_each(exists)).await
     }
 
     /// Makes room for new data of a node; returns the data source's media type and assets.
