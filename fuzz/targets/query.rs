@@ -76,7 +76,7 @@ impl Parameter {
         let mut pairs = Vec::new();
         for (n, field) in query.fields.iter().enumerate() {
             if n == chosen {
-                let edited = self.name.as_ref().filter(|_| self.field % 8 == 0);
+                let edited = self.name.as_ref().filter(|_| self.field.is_multiple_of(8));
                 let name = edited.map_or(name(field.name), |edits| edits.text(&[&name(field.name)], &WORDS));
                 pairs.push((name, self.value.text(&VALUES, &WORDS)));
             } else if let Some(edits) = &self.others {
