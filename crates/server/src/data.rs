@@ -1,12 +1,13 @@
 //! Data out and in.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_engine::export::{ExportRequest, Exported};
 use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
 use girih_model::selection::parse_numbers;
-use girih_model::{Family, Result, Selection, Structure};
+use girih_model::{ByteStream, Family, Result, Selection, Structure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::ask::Ask;
@@ -36,7 +37,12 @@ pub(crate) async fn export(ask: &Ask, families: &[Family], selection: Selection)
     };
     let filename = query.one("filename").map(ToOwned::to_owned);
     let path = ask.path()?;
-    let exported = ask.read(ask.engine().export(ask.caller(), &path, request)).await?;
+    let mut exported = ask.read(ask.engine().export(ask.caller(), &path, request)).await?;
+    if let Exported::Body { encoded, .. } = &mut exported
+        && ask.method != Method::HEAD
+    {
+        encoded.body = ask.read(begun(std::mem::replace(&mut encoded.body, stream::empty().boxed()))).await?;
+    }
     Ok(respond(ask, exported, filename.as_deref()))
 }
 
@@ -63,6 +69,12 @@ pub(crate) async fn store(
         persist,
     };
     ask.engine().write(ask.caller(), &path, request).await
+}
+
+/// Waits for the first piece: what fails before is an error with a status, not a body that breaks off.
+async fn begun(mut body: ByteStream) -> Result<ByteStream> {
+    let first = body.try_next().await?;
+    Ok(stream::iter(first.map(Ok)).chain(body).boxed())
 }
 
 fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {

@@ -22,6 +22,7 @@ use crate::place::{Location, Places};
 mod blob;
 mod conversion;
 pub mod csv;
+mod guard;
 pub mod hdf5;
 pub mod html;
 pub mod json;

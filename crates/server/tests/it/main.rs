@@ -6,5 +6,7 @@ mod ending;
 mod openapi;
 mod pages;
 mod protocol;
+mod routes;
+mod sample;
 mod strangers;
 mod support;

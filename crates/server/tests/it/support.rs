@@ -1,5 +1,6 @@
 //! A server of its own for each test.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use girih_engine::{CatalogSettings, Engine, Settings};
@@ -15,8 +16,8 @@ pub(crate) const KEY: &str = "secret";
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     client: Client,
-    /// Holds the catalog and its data.
-    _folder: tempfile::TempDir,
+    /// Holds the catalog, its `data` and the `files` that can be registered.
+    pub(crate) folder: tempfile::TempDir,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -52,7 +53,7 @@ impl TestServer {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         tokio::spawn(girih_server::serve(listener, router, async move { drop(stopped.await) }));
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { address, client, _folder: folder, _stop: stop }
+        Self { address, client, folder, _stop: stop }
     }
 
     /// A request without credentials.
@@ -68,14 +69,48 @@ impl TestServer {
     pub(crate) fn owner(&self, method: Method, path: &str) -> RequestBuilder {
         self.ask(method, path).header("authorization", format!("Apikey {KEY}"))
     }
+
+    /// What the one who holds the key reads.
+    pub(crate) async fn read(&self, path: &str) -> Reply {
+        self.read_with(path, &[]).await
+    }
+
+    pub(crate) async fn read_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let request = self.owner(Method::GET, path);
+        Reply::of(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
+    }
+
+    /// A body from the one who holds the key.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        Reply::of(self.owner(method, path).header("content-type", content_type).body(body)).await
+    }
+
+    pub(crate) async fn send_json(&self, method: Method, path: &str, body: &serde_json::Value) -> Reply {
+        self.send(method, path, "application/json", body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        Reply::of(self.owner(Method::DELETE, path)).await
+    }
 }
 
 /// Everything about a response.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {}", self.status, self.headers, self.body.escape_ascii())
+    }
 }
 
 impl Reply {
@@ -97,6 +132,18 @@ impl Reply {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e} in {self:?}"))
+    }
+
+    /// The JSON of a success.
+    pub(crate) fn ok(&self) -> serde_json::Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()
+    }
+
+    /// That it was refused, with a reason that has these words.
+    pub(crate) fn refused(&self, status: u16, says: &str) {
+        assert_eq!(self.status, status, "{says}: {self:?}");
+        assert!(self.detail().contains(says), "{says}: {self:?}");
     }
 
     pub(crate) fn detail(&self) -> String {

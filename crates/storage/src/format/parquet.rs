@@ -17,6 +17,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
+use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
@@ -181,8 +182,7 @@ fn as_callers_fault(e: Error) -> Error {
 }
 
 fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new())
-        .or_error(|e| damaged(e))?;
+    let builder = decoded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new()))?;
     let metadata = builder.metadata();
     let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
     let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);
@@ -201,10 +201,15 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
         batch_rows = batch_rows.min(count.max(1));
         builder = builder.with_offset(rows.start as usize).with_limit(count);
     }
-    let reader = builder.with_batch_size(batch_rows).build().or_error(|e| damaged(e))?;
+    let mut reader = decoded(|| builder.with_batch_size(batch_rows).build())?;
     let fields = arrow::array::RecordBatchReader::schema(&reader).fields().clone();
     let schema = Arc::new(Schema::new_with_metadata(fields, about));
-    Ok((schema, Box::new(reader.map(|batch| batch.or_error(|e| damaged(e))))))
+    Ok((schema, Box::new(std::iter::from_fn(move || decoded(|| reader.next().transpose()).transpose()))))
+}
+
+/// The decoder panics on odd input, such as an unknown time unit in the embedded Arrow schema.
+fn decoded<T, E: std::error::Error + Send + Sync + 'static>(decode: impl FnOnce() -> Result<T, E>) -> Result<T> {
+    guarded(decode).ok_or_else(|| damaged(&"it contradicts itself"))?.or_error(|e| damaged(e))
 }
 
 struct ParquetWriter<W: std::io::Write + Send>(ArrowWriter<W>);
@@ -276,6 +281,36 @@ mod tests {
             let body = futures::stream::iter([Ok(bytes::Bytes::from(body))]);
             let e = Parquet.decode(Box::pin(body), &structure).await.err().expect("a refusal");
             assert_eq!(e.kind(), ErrorKind::Unprocessable);
+        }
+    }
+
+    /// arrow panics on some of these.
+    #[tokio::test]
+    async fn no_embedded_schema_makes_it_panic() {
+        use arrow::array::{RecordBatch, TimestampNanosecondArray};
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        use parquet::arrow::ARROW_SCHEMA_META_KEY;
+        use parquet::arrow::arrow_writer::ArrowWriterOptions;
+        use parquet::file::metadata::KeyValue;
+        let column = Arc::new(TimestampNanosecondArray::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([("at", column as arrow::array::ArrayRef)]).unwrap();
+        let table = TableStructure::new(batch.schema(), 1);
+        let uri = table.arrow_schema.to_uri();
+        let message = STANDARD.decode(uri.split_once("base64,").unwrap().1).unwrap();
+        let structure = Structure::Table(table);
+        for at in 8..message.len() {
+            let mut message = message.clone();
+            message[at] ^= 0xff;
+            let embedded = KeyValue::new(ARROW_SCHEMA_META_KEY.into(), STANDARD.encode(message));
+            let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![embedded])).build();
+            let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+            let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options).unwrap();
+            writer.write(&batch).unwrap();
+            let body = futures::stream::iter([Ok(bytes::Bytes::from(writer.into_inner().unwrap()))]);
+            if let Err(e) = Parquet.decode(Box::pin(body), &structure).await {
+                assert_eq!(e.kind(), ErrorKind::Unprocessable, "{at}: {e}");
+            }
         }
     }
 }

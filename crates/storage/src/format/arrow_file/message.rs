@@ -10,6 +10,8 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema};
 use arrow::ipc::{CompressionType, Endianness, Message, MessageHeader, MetadataVersion};
 use girih_model::{Error, Result};
 
+use crate::format::guard::guarded;
+
 /// Largest metadata of a message, and of a footer, in bytes.
 pub(super) const MAX_METADATA: u64 = 64 << 20;
 /// Largest batch, in bytes: it has to be held as a whole.
@@ -63,8 +65,8 @@ pub(super) fn schema(schema: arrow::ipc::Schema<'_>) -> Result<Schema> {
     if schema.endianness() != Endianness::Little {
         return Err(bad("it is big-endian"));
     }
-    std::panic::catch_unwind(|| arrow::ipc::convert::fb_to_schema(schema))
-        .map_err(|_| bad("its schema has a type that is not known here"))
+    guarded(|| arrow::ipc::convert::fb_to_schema(schema))
+        .ok_or_else(|| bad("its schema has a type that is not known here"))
 }
 
 pub(super) fn check_version(version: MetadataVersion) -> Result<MetadataVersion> {

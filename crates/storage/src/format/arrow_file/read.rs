@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,6 +14,7 @@ use arrow::ipc::{Block, MessageHeader};
 use girih_model::{Error, Result, ResultExt};
 
 use super::message::{self, Budget, MAX_BATCH, MAX_METADATA, bad};
+use crate::format::guard::guarded;
 use crate::format::partition::Batches;
 use crate::format::partition::encode::MAX_ROWS;
 
@@ -252,7 +252,7 @@ impl Reader {
             *size = bytes.len() as u64;
         }
         let decoder = &mut self.decoder;
-        guarded(move || decoder.read_dictionary(block, &bytes))
+        decoded(move || decoder.read_dictionary(block, &bytes))
     }
 
     fn read_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -270,7 +270,7 @@ impl Reader {
                 continue;
             }
             let bytes = self.message(&block)?;
-            let batch = guarded(|| self.decoder.read_record_batch(&block, &bytes))?;
+            let batch = decoded(|| self.decoder.read_record_batch(&block, &bytes))?;
             let batch =
                 batch.filter(|batch| batch.num_rows() as u64 == length).ok_or_else(|| bad("a batch is missing"))?;
             self.budget.spend(batch.columns().iter().map(message::expanded_size).fold(0, u64::saturating_add))?;
@@ -310,9 +310,6 @@ impl Iterator for Reader {
 }
 
 /// arrow's decoder, whose asserts on odd input cost the request and no more.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, arrow::error::ArrowError>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(decoded) => decoded.or_error(|e| bad(e)),
-        Err(_) => Err(bad("a batch contradicts its schema")),
-    }
+fn decoded<T>(decode: impl FnOnce() -> Result<T, arrow::error::ArrowError>) -> Result<T> {
+    guarded(decode).ok_or_else(|| bad("a batch contradicts its schema"))?.or_error(|e| bad(e))
 }

@@ -8,6 +8,7 @@ use girih_model::{ArrayData, ArrayStructure, ByteStream, DType, Error, Result, R
 use half::f16;
 use png::{BitDepth, Decoder, Limits, Transformations};
 
+use crate::format::guard::guarded;
 use crate::pool;
 
 /// Largest body, and largest array made of it, in bytes.
@@ -27,7 +28,9 @@ pub(super) async fn decode(mut body: ByteStream, structure: &ArrayStructure) -> 
     let (dtype, shape) = (structure.dtype.clone(), structure.shape.clone());
     let items = {
         let (dtype, shape) = (dtype.clone(), shape.clone());
-        pool::blocking(move || read(&picture, &dtype, &shape, nbytes as usize)).await?
+        let read = move || guarded(|| read(&picture, &dtype, &shape, nbytes as usize));
+        let damaged = || Error::unprocessable("The body is not a valid PNG: it contradicts itself.");
+        pool::blocking(move || read().ok_or_else(damaged)?).await?
     };
     Ok(ArrayData::whole(dtype, shape, items))
 }
@@ -172,13 +175,35 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::TooLarge);
     }
 
+    /// The png crate panics when a palette ends within a colour.
+    #[test]
+    fn half_a_colour_is_refused() {
+        let mut picture = b"\x89PNG\r\n\x1a\n".to_vec();
+        for (kind, content) in [
+            (&b"IHDR"[..], &[0, 0, 0, 1, 0, 0, 0, 1, 1, 3, 0, 0, 0][..]),
+            (b"PLTE", &[1, 2, 3, 4, 5]),
+            (b"IDAT", &[0x78, 1, 1, 2, 0, 0xfd, 0xff, 0, 0, 0, 2, 0, 1]),
+            (b"IEND", &[]),
+        ] {
+            picture.extend((content.len() as u32).to_be_bytes());
+            picture.extend([kind, content].concat());
+            let mut sum = flate2::Crc::new();
+            sum.update(&[kind, content].concat());
+            picture.extend(sum.sum().to_be_bytes());
+        }
+        let error = array(picture, DType::of("u1"), &[1, 1, 3]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unprocessable, "{error}");
+    }
+
     proptest! {
         #[test]
         fn damage_is_an_error(at in 8usize..70, byte in any::<u8>()) {
             let mut picture = picture(2, png::ColorType::Grayscale, BitDepth::Eight, &[1, 2, 3, 100]);
             let at = at % picture.len();
             picture[at] = byte;
-            let _ = array(picture, DType::of("u1"), &[2, 2]);
+            if let Err(error) = array(picture, DType::of("u1"), &[2, 2]) {
+                prop_assert_ne!(error.kind(), ErrorKind::Internal);
+            }
         }
     }
 }
