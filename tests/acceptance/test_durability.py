@@ -58,6 +58,37 @@ def test_requests_under_way_are_finished(start, tmp_path, how):
     assert stored.tolist() == list(range(1000))
 
 
+def test_what_a_caller_has_left_behind_is_finished(start, tmp_path):
+    server = start("catalog", tmp_path / "lab")
+    server.client().write_array(np.zeros_like(DATA), key="x")
+    body = DATA.tobytes()
+    head = (
+        f"PUT /api/v1/array/full/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Apikey {server.key}\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(server.address, timeout=30) as connection:
+        connection.sendall(head.encode() + body)
+    assert server.stop() == 0
+    stored = start("catalog", tmp_path / "lab").client()["x"].read()
+    np.testing.assert_array_equal(stored, DATA)
+
+
+def test_a_clean_stop_leaves_one_file(start, tmp_path):
+    configured = tmp_path / "config.yml"
+    configured.write_text(
+        f"catalog: {{uri: 'sqlite:///{tmp_path}/conf/catalog.db', init_if_not_exists: true, writable_storage: [{tmp_path}/conf/data]}}\n"
+        "authentication: {single_user_api_key: secret}\n"
+    )
+    (tmp_path / "conf").mkdir()
+    for name, arguments in [("lab", ("catalog", tmp_path / "lab")), ("conf", ("config", configured))]:
+        server = start(*arguments)
+        server.key = server.key or "secret"
+        server.http().post("/metadata/", json={"structure_family": "container", "id": "x"}).raise_for_status()
+        assert (tmp_path / name / "catalog.db-wal").exists()
+        assert server.stop() == 0
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"catalog.db", "data"}
+
+
 def connects(address):
     try:
         socket.create_connection(address, timeout=1).close()

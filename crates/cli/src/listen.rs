@@ -120,8 +120,8 @@ impl Door {
         self.signals.next().await;
     }
 
-    /// Prints the address, and serves until SIGTERM or SIGINT; then requests under way are finished. A second signal
-    /// does not wait for them.
+    /// Prints the address, and serves until SIGTERM or SIGINT; then requests under way are finished and the catalogs
+    /// closed. A second signal does not wait for that.
     ///
     /// `show_key` puts the key into the printed address.
     pub(crate) async fn serve(mut self, engine: Engine, config: Config, show_key: bool) -> Result<(), Failure> {
@@ -135,13 +135,12 @@ impl Door {
         writeln!(out, "{url}").and_then(|()| out.flush()).map_err(|e| Failure::other(format!("Cannot print: {e}")))?;
         tracing::info!(%address, public = config.allow_anonymous, "serving");
 
-        let router = girih_server::router(engine, options(config));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async move {
             // An error means that the sender is gone, with the server itself.
             let _ = stopped.await;
         };
-        let serving = girih_server::serve(self.listener, router, shutdown);
+        let serving = girih_server::run(self.listener, engine, options(config), shutdown);
         tokio::pin!(serving);
         let mut end = tokio::select! {
             end = &mut serving => Some(end),

@@ -26,5 +26,5 @@ pub use engine::{Catalog, Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
 pub use settings::{CatalogSettings, Settings};
 
-/// Content codings: the door may not know the crate where bytes are made.
-pub use girih_storage::compress;
+/// The door has blocking work too (its content codings); all of it runs in one bounded pool.
+pub use girih_storage::pool::blocking;

@@ -13,10 +13,12 @@ use crate::envelope::vary;
 use crate::error::Failure;
 use crate::etag;
 use crate::negotiate::{Weighted, weighted};
-use girih_engine::compress::{Coding, choose, preferences};
 
-/// Smaller bodies are not worth a header, in bytes.
-const SMALLEST: u64 = 1000;
+mod blosc2;
+mod coding;
+mod streaming;
+
+use coding::{Coding, choose, preferences};
 
 /// Left in a response: bytes of one item, which some codings profit from.
 #[derive(Clone, Copy)]
@@ -25,7 +27,16 @@ pub(crate) struct Itemsize(pub(crate) usize);
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let accepted = weighted(request.headers(), header::ACCEPT_ENCODING);
     let is_head = request.method() == Method::HEAD;
+    let held = request.headers().contains_key(header::IF_NONE_MATCH).then(|| request.headers().clone());
     let mut response = next.run(request).await;
+    if response.status() == StatusCode::NOT_MODIFIED {
+        vary(response.headers_mut(), "Accept-Encoding");
+        let tag = response.headers().get(header::ETAG).zip(held.as_ref());
+        if let Some(tag) = tag.and_then(|(tag, held)| etag::confirmed(held, tag)) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        return response;
+    }
     let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let suitable = preferences(media_type.unwrap_or_default());
     if suitable.is_empty()
@@ -36,14 +47,14 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
         return response;
     }
     vary(response.headers_mut(), "Accept-Encoding");
-    let length = length(&response);
-    if is_head || HttpBody::is_end_stream(response.body()) || length.is_some_and(|bytes| bytes < SMALLEST) {
+    if is_head || HttpBody::is_end_stream(response.body()) {
         return response;
     }
     let candidates = rank(suitable, &accepted);
     if candidates.is_empty() {
         return response;
     }
+    let length = length(&response);
     encode(response, &candidates, length).await
 }
 

@@ -79,9 +79,10 @@ async fn begun(mut body: ByteStream) -> Result<ByteStream> {
 
 fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
     let (mut response, tag) = match exported {
-        Exported::NotModified { etag } => (StatusCode::NOT_MODIFIED.into_response(), Some(etag)),
+        Exported::NotModified { etag } => (StatusCode::NOT_MODIFIED.into_response(), etag::quoted(&etag)),
         Exported::Body { encoded, etag, content_encoding } => {
             let mut response = Response::new(Body::from_stream(encoded.body));
+            let mut tag = etag.and_then(|etag| etag::quoted(&etag));
             response.extensions_mut().insert(Itemsize(encoded.itemsize));
             let headers = response.headers_mut();
             if let Ok(media_type) = HeaderValue::try_from(encoded.media_type) {
@@ -93,16 +94,17 @@ fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
             if let Some(coding) = content_encoding {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
                 vary(headers, "Accept-Encoding");
+                tag = tag.and_then(|tag| etag::coded(&tag, coding));
             }
             if let Some(name) = filename {
                 headers.insert(header::CONTENT_DISPOSITION, attachment(name, ask.visit.dialect));
             }
-            (response, etag)
+            (response, tag)
         }
     };
     if ask.is_read() {
         let headers = response.headers_mut();
-        if let Some(tag) = tag.and_then(|tag| etag::quoted(&tag)) {
+        if let Some(tag) = tag {
             headers.insert(header::ETAG, tag);
         }
         headers.insert(header::CACHE_CONTROL, REVALIDATE);

@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use futures::future::BoxFuture;
 use girih_engine::Permission;
 use girih_model::Error;
+use tokio::sync::watch::Receiver;
 use tracing::Instrument;
 
 use crate::App;
@@ -154,9 +155,10 @@ impl Endpoint {
                 Err(refusal) => Err(refusal),
                 Ok(()) => {
                     let safe = parts.method.is_safe();
+                    let unfinished = app.unfinished.subscribe();
                     let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest };
                     let work = (self.handler)(ask, body);
-                    if safe { work.await } else { to_the_end(work).await }
+                    if safe { work.await } else { to_the_end(work, unfinished).await }
                 }
             },
         };
@@ -167,7 +169,12 @@ impl Endpoint {
 }
 
 /// Does work that is not given up halfway when the caller goes away: their request is half, ours shall not be.
-async fn to_the_end(work: BoxFuture<'static, Reply>) -> Reply {
+/// `unfinished` is dropped at its end.
+async fn to_the_end(work: BoxFuture<'static, Reply>, unfinished: Receiver<()>) -> Reply {
+    let work = async move {
+        let _unfinished = unfinished;
+        work.await
+    };
     match tokio::spawn(work.in_current_span()).await {
         Ok(reply) => reply,
         Err(failed) => match failed.try_into_panic() {

@@ -26,13 +26,24 @@ const CODED: &str = "--";
 /// Tags of `If-None-Match`, without quotes, `W/` and coding (comparison is weak); `*` stands for all.
 /// Unquoted tags, as old clients send them, count too.
 pub(crate) fn if_none_match(headers: &HeaderMap) -> Vec<String> {
+    held(headers).map(|tag| plain(tag).to_owned()).collect()
+}
+
+/// The tag to confirm in a 304: that of the copy which the caller holds, whatever its coding.
+pub(crate) fn confirmed(request: &HeaderMap, tag: &HeaderValue) -> Option<HeaderValue> {
+    let inner = tag.to_str().ok()?.trim_matches('"');
+    quoted(held(request).find(|held| plain(held) == inner)?)
+}
+
+/// Tags of the copies that the caller holds, without quotes and `W/`.
+fn held(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
-    let tags = lines.flat_map(|line| line.split(',')).map(|tag| {
-        let tag = tag.trim();
-        let tag = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"');
-        tag.split_once(CODED).map_or(tag, |(tag, _)| tag).to_owned()
-    });
-    tags.filter(|tag| !tag.is_empty()).collect()
+    let tags = lines.flat_map(|line| line.split(',')).map(str::trim);
+    tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"')).filter(|tag| !plain(tag).is_empty())
+}
+
+fn plain(tag: &str) -> &str {
+    tag.split_once(CODED).map_or(tag, |(tag, _)| tag)
 }
 
 pub(crate) fn matches(given: &[String], tag: &str) -> bool {
@@ -62,5 +73,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, coded);
         assert!(matches(&if_none_match(&headers), &of(b"x")));
+        assert_eq!(confirmed(&headers, &tag).unwrap(), headers[header::IF_NONE_MATCH]);
+        assert_eq!(confirmed(&headers, &quoted("other").unwrap()), None);
     }
 }

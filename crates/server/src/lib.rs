@@ -4,13 +4,17 @@
 //! Layers, from the outside: [`watch`] (id, panics, log, metrics), [`cors`], [`limits`] (turns, time),
 //! [`admit`] (address, client, caller, cookies), [`compress`], then the table in [`routes`].
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use girih_engine::Engine;
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch as channel};
+use tokio::time::timeout;
 
 pub mod config;
 
@@ -45,6 +49,9 @@ mod watch;
 
 pub use openapi::document;
 pub use serve::serve;
+
+/// How long work may go on after the last connection has been closed.
+const LAST_WORK: Duration = Duration::from_secs(30);
 
 /// Everything that can be set about the door.
 #[derive(Clone)]
@@ -88,6 +95,8 @@ pub(crate) struct App {
     pub(crate) options: ServerOptions,
     pub(crate) gate: caller::Gate,
     pub(crate) turns: Arc<Semaphore>,
+    /// Whatever must not be cut off holds a receiver until it is done.
+    pub(crate) unfinished: channel::Sender<()>,
     pub(crate) metrics: Option<metrics::Metrics>,
 }
 
@@ -102,15 +111,42 @@ impl App {
             // The key itself is not kept.
             gate: caller::Gate::new(options.api_key.take().as_deref(), options.allow_anonymous),
             turns: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
+            unfinished: channel::Sender::new(()),
             metrics: options.metrics.then(metrics::Metrics::new),
             options,
         }
     }
 }
 
+/// Serves an engine until `shutdown` is ready. Then what has begun is brought to its end, as far as that does not
+/// take all too long, and the engine is closed: the catalogs are left tidy.
+///
+/// # Errors
+/// Those of [`serve`].
+pub async fn run(
+    listener: TcpListener,
+    engine: Engine,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let app = Arc::new(App::new(engine, options));
+    serve(listener, service(app.clone()), shutdown).await?;
+    // A caller who has gone away leaves work behind that still wants its end.
+    if timeout(LAST_WORK, app.unfinished.closed()).await.is_err() {
+        tracing::warn!(writes = app.unfinished.receiver_count(), "stopping although something is still being written");
+    }
+    if timeout(LAST_WORK, app.engine.close()).await.is_err() {
+        tracing::warn!("stopping although a catalog is still in use");
+    }
+    Ok(())
+}
+
 /// The whole server as a service, without a socket.
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
-    let app = Arc::new(App::new(engine, options));
+    service(Arc::new(App::new(engine, options)))
+}
+
+fn service(app: Arc<App>) -> Router {
     // As a fallback, so that the layers see every request before it is routed, and may still change its path.
     Router::new()
         .fallback_service(routes::router(&app))

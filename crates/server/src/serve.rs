@@ -30,8 +30,18 @@ const MAX_STREAMS: u32 = 128;
 /// How long requests that have begun may go on after the end was announced.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// Where a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    /// Requests that have begun are answered.
+    Ending,
+    /// Nobody is waited for any more.
+    Over,
+}
+
 /// Serves until `shutdown` is ready. Then no connection is accepted any more, idle ones are closed,
-/// and requests that have begun are answered, unless that takes longer than half a minute.
+/// and requests that have begun are answered, unless that takes longer than half a minute: those are cut off.
 ///
 /// # Errors
 /// None today: a failing accept is logged and tried again.
@@ -41,7 +51,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let (ending, end) = watch::channel(false);
+    let (ending, end) = watch::channel(Phase::Serving);
     let mut shutdown = pin!(shutdown);
     loop {
         let slot = tokio::select! {
@@ -64,15 +74,18 @@ pub async fn serve(
     }
     drop(listener);
     drop(end);
-    ending.send_replace(true);
+    ending.send_replace(Phase::Ending);
     // Each connection holds a receiver until it is done.
     if timeout(DRAIN, ending.closed()).await.is_err() {
         tracing::warn!(connections = ending.receiver_count(), "stopping although requests are still being answered");
+        ending.send_replace(Phase::Over);
+        // This takes no time worth a limit: a connection that is dropped is closed.
+        ending.closed().await;
     }
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, mut end: watch::Receiver<bool>, _slot: OwnedSemaphorePermit) {
+async fn connection(stream: TcpStream, router: Router, mut end: watch::Receiver<Phase>, _slot: OwnedSemaphorePermit) {
     // Answers go out in one piece or in large ones; waiting to fill packets only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was lost at once");
@@ -95,12 +108,20 @@ async fn connection(stream: TcpStream, router: Router, mut end: watch::Receiver<
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, TowerToHyperService::new(router)));
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = async { drop(end.wait_for(|ending| *ending).await) } => {
+        () = reached(&mut end, Phase::Ending) => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                served = serving.as_mut() => served,
+                () = reached(&mut end, Phase::Over) => return,
+            }
         }
     };
     if let Err(error) = served {
         tracing::debug!(error, "a connection ended early");
     }
+}
+
+async fn reached(end: &mut watch::Receiver<Phase>, wanted: Phase) {
+    // An error means that the server is gone, and with it every reason to wait.
+    drop(end.wait_for(|phase| *phase >= wanted).await);
 }

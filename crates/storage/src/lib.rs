@@ -4,7 +4,6 @@
 //! - [`place`] knows the configured directories and lets nothing outside them be touched.
 //! - [`Storage`] joins the two: it opens, creates and removes what a data source names.
 
-pub mod compress;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod dataset;

@@ -39,6 +39,7 @@ impl Demo {
         let Some(engine) = door.start(&config).await? else { return Ok(()) };
         tokio::select! {
             loaded = content::load(&engine) => loaded.map_err(Failure::catalog)?,
+            // The temporary catalog is removed as it is.
             () = door.signalled() => return Ok(()),
         }
         door.serve(engine, config, false).await

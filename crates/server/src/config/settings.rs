@@ -121,7 +121,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     later("database", "{}", "Database of users, sessions and API keys."),
     // Limits.
     now("response_bytesize_limit", Number, "", "RESPONSE_BYTESIZE_LIMIT", "Most bytes of data in one reply; larger requests are refused. Without it there is no limit: replies are streamed, and their size costs no memory."),
-    now("exact_count_limit", Limit, "100", "EXACT_COUNT_LIMIT", "A page of search results is counted exactly up to this many; beyond, it tells one more than this. -1: always exactly."),
+    now("exact_count_limit", Limit, "", "EXACT_COUNT_LIMIT", "Results of a search, and children of a container, are counted up to this many; of more, it is told that there are at least one more. -1: always exactly. Without it, searches count up to 100 and children, which cost nothing to count, exactly."),
     now("girih.request_body_limit", Number, "4294967296", "REQUEST_BODY_LIMIT", "Most bytes in the body of one request."),
     now("girih.request_timeout", Seconds, "120", "REQUEST_TIMEOUT", "Longest time without progress: until the head of a reply, and between pieces of a body; 0 for no limit."),
     // The door.

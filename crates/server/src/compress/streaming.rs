@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::GzEncoder;
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use girih_engine::blocking;
 use girih_model::{ByteStream, Error, Result, ResultExt};
 
-use super::{Coding, LZ4_LIMIT, blosc2};
-use crate::pool::blocking;
+use super::blosc2;
+use super::coding::{Coding, LZ4_LIMIT};
 
 /// Most plain bytes that are compressed at a time.
 const PIECE: usize = 1 << 20;
@@ -108,7 +109,7 @@ struct State {
 ///
 /// `itemsize` is the number of bytes of one item, 1 when meaningless; `length` is the length of the
 /// body, when known: the coding `lz4`, which holds the whole, fails for more than [`LZ4_LIMIT`].
-pub fn stream(coding: Coding, body: ByteStream, itemsize: usize, length: Option<u64>) -> ByteStream {
+pub(super) fn stream(coding: Coding, body: ByteStream, itemsize: usize, length: Option<u64>) -> ByteStream {
     if coding == Coding::Identity {
         return body;
     }

@@ -1,4 +1,4 @@
-//! HTTP content codings: bodies made smaller on their way out, in bounded memory.
+//! The content codings that bodies can go out in, in bounded memory.
 //!
 //! | coding | what it is | streams |
 //! |---|---|---|
@@ -11,26 +11,24 @@
 //! it would not shrink.
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{StreamExt, TryStreamExt, once};
 use girih_model::{ByteStream, Result};
 
-use crate::pool::blocking;
+use girih_engine::blocking;
 
-mod blosc2;
-mod streaming;
-
-pub use streaming::stream;
+use super::blosc2;
+use super::streaming::{self, stream};
 
 /// Most bytes of a body that the coding `lz4`, which needs the whole, is used for.
-pub const LZ4_LIMIT: u64 = 64 << 20;
+pub(super) const LZ4_LIMIT: u64 = 64 << 20;
 /// Smaller bodies are not worth a header.
-pub const SMALLEST: u64 = 1000;
+const SMALLEST: u64 = 1000;
 /// Bytes at the beginning of a body that are tried.
 const SAMPLE: usize = 256 << 10;
 
 /// A content coding, as in `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Coding {
+pub(crate) enum Coding {
     Blosc2,
     Lz4,
     Zstd,
@@ -39,10 +37,8 @@ pub enum Coding {
 }
 
 impl Coding {
-    pub const ALL: [Self; 5] = [Self::Blosc2, Self::Lz4, Self::Zstd, Self::Gzip, Self::Identity];
-
     /// The token of `Accept-Encoding` and `Content-Encoding`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Blosc2 => "blosc2",
             Self::Lz4 => "lz4",
@@ -52,21 +48,15 @@ impl Coding {
         }
     }
 
-    /// Tokens are compared without case (RFC 9110, 8.4.1); `x-gzip` is `gzip`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let name = if name.eq_ignore_ascii_case("x-gzip") { "gzip" } else { name };
-        Self::ALL.into_iter().find(|coding| coding.name().eq_ignore_ascii_case(name))
-    }
-
     /// Whether a body of this length (`None`: unknown) can be sent in this coding.
-    fn fits(self, length: Option<u64>) -> bool {
+    pub(super) fn fits(self, length: Option<u64>) -> bool {
         self != Self::Lz4 || length.is_some_and(|length| length <= LZ4_LIMIT)
     }
 }
 
 /// Codings that suit a media type (parameters do not count), the best first; empty for what is
 /// compressed already.
-pub fn preferences(media_type: &str) -> &'static [Coding] {
+pub(crate) fn preferences(media_type: &str) -> &'static [Coding] {
     use Coding::{Blosc2, Gzip, Lz4, Zstd};
     let bare = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match bare.as_str() {
@@ -82,11 +72,11 @@ pub fn preferences(media_type: &str) -> &'static [Coding] {
 }
 
 /// A body as it goes out.
-pub struct Choice {
-    pub coding: Coding,
-    pub body: ByteStream,
+pub(crate) struct Choice {
+    pub(crate) coding: Coding,
+    pub(crate) body: ByteStream,
     /// Bytes of `body`, when known.
-    pub length: Option<u64>,
+    pub(crate) length: Option<u64>,
 }
 
 /// Compresses a body with the first of `candidates` (what the caller accepts, in the order of
@@ -98,7 +88,12 @@ pub struct Choice {
 ///
 /// # Errors
 /// Those of the body's first pieces.
-pub async fn choose(candidates: &[Coding], body: ByteStream, itemsize: usize, length: Option<u64>) -> Result<Choice> {
+pub(crate) async fn choose(
+    candidates: &[Coding],
+    body: ByteStream,
+    itemsize: usize,
+    length: Option<u64>,
+) -> Result<Choice> {
     let coding = candidates.iter().copied().find(|coding| coding.fits(length)).unwrap_or(Coding::Identity);
     if coding == Coding::Identity || length.is_some_and(|length| length < SMALLEST) {
         return Ok(Choice { coding: Coding::Identity, body, length });
@@ -116,14 +111,14 @@ pub async fn choose(candidates: &[Coding], body: ByteStream, itemsize: usize, le
     }
     if rest.is_none() && tried.len() == begin.len() {
         let length = Some(compressed.len() as u64);
-        let body = stream::once(async move { Ok(compressed.into()) }).boxed();
+        let body = once(async move { Ok(compressed.into()) }).boxed();
         return Ok(Choice { coding, body, length });
     }
     Ok(Choice { coding, body: stream(coding, chain(begin, rest), itemsize, length), length: None })
 }
 
 /// Compresses a body that is in memory, at once.
-pub fn compress(coding: Coding, body: &[u8], itemsize: usize) -> Vec<u8> {
+fn compress(coding: Coding, body: &[u8], itemsize: usize) -> Vec<u8> {
     match coding {
         Coding::Identity => body.to_vec(),
         Coding::Lz4 => lz4_flex::block::compress_prepend_size(body),
@@ -134,7 +129,7 @@ pub fn compress(coding: Coding, body: &[u8], itemsize: usize) -> Vec<u8> {
 
 /// The body again, of which the beginning has been looked at.
 fn chain(begin: Bytes, rest: Option<ByteStream>) -> ByteStream {
-    let begin = stream::once(async move { Ok(begin) });
+    let begin = once(async move { Ok(begin) });
     match rest {
         Some(rest) => begin.chain(rest).boxed(),
         None => begin.boxed(),
@@ -158,6 +153,8 @@ async fn peek(mut body: ByteStream) -> Result<(Bytes, Option<ByteStream>)> {
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+
     use super::*;
 
     fn body(pieces: Vec<Vec<u8>>) -> ByteStream {
@@ -176,7 +173,7 @@ mod tests {
         assert_eq!(decode(choice.coding, &sent), plain);
     }
 
-    pub(super) fn decode(coding: Coding, sent: &[u8]) -> Vec<u8> {
+    pub(crate) fn decode(coding: Coding, sent: &[u8]) -> Vec<u8> {
         use std::io::Read;
         match coding {
             Coding::Identity => sent.to_vec(),
@@ -192,7 +189,7 @@ mod tests {
     }
 
     /// Bytes that no compressor shrinks.
-    pub(super) fn noise(len: usize) -> Vec<u8> {
+    pub(crate) fn noise(len: usize) -> Vec<u8> {
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let step = |_| {
             state ^= state << 13;
@@ -230,10 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_protocol() {
-        assert_eq!(Coding::from_name("GZIP"), Some(Coding::Gzip));
-        assert_eq!(Coding::from_name("x-gzip"), Some(Coding::Gzip));
-        assert_eq!(Coding::from_name("br"), None);
+    fn what_is_compressed_already_is_left_alone() {
         assert_eq!(preferences("application/json; charset=utf-8"), [Coding::Lz4, Coding::Zstd, Coding::Gzip]);
         assert_eq!(preferences("image/png"), []);
     }
