@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use girih_model::{ArrayStructure, Data, Error, Family, NodePath, Part, Result, Selection, Structure};
 use girih_storage::dataset::positions;
 use girih_storage::format::{self, Format};
@@ -87,7 +87,7 @@ impl Engine {
         }
         let data = opened.dataset.read(&request.selection).await?;
         let options = options(parameters, request.query, opened.entry.metadata, path);
-        let encoded = begun(format.encode(data, &options).await?).await?;
+        let encoded = format.encode(data, &options).await?;
         Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: None })
     }
 
@@ -148,18 +148,7 @@ async fn export_tree(found: Found, path: &NodePath, request: ExportRequest) -> R
     let (format, parameters) = choose(Family::Container, &request.wanted)?;
     let tree = found.tree(request.selection.fields)?;
     let options = options(parameters, request.query, tree.metadata.clone(), path);
-    Ok(Exported::Body {
-        encoded: begun(format.encode(Data::Tree(tree), &options).await?).await?,
-        etag: None,
-        content_encoding: None,
-    })
-}
-
-/// A body whose first piece is there: what fails at once is an error with a status, not a broken reply.
-async fn begun(mut encoded: Encoded) -> Result<Encoded> {
-    let first = encoded.body.try_next().await?;
-    encoded.body = stream::iter(first.map(Ok)).chain(encoded.body).boxed();
-    Ok(encoded)
+    Ok(Exported::Body { encoded: format.encode(Data::Tree(tree), &options).await?, etag: None, content_encoding: None })
 }
 
 fn too_large(limit: u64, remedy: &str) -> Error {
