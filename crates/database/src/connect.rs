@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use girih_model::{Error, Result, ResultExt};
@@ -12,6 +13,8 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use crate::Database;
+use crate::reserve::Reserve;
+use crate::transaction::undo;
 
 /// `girh` in ASCII: marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6769_7268;
@@ -86,7 +89,9 @@ impl Database {
                 )));
             }
         }
+        let unfinished = Arc::new(AtomicBool::new(false));
         let open = |readers: bool, count: u32| {
+            let last = unfinished.clone();
             let options = options(&path);
             let options = if readers { options.pragma("query_only", "ON") } else { options };
             SqlitePoolOptions::new()
@@ -102,6 +107,15 @@ impl Database {
                         Ok(true)
                     })
                 })
+                .after_release(move |db, _| {
+                    let unfinished = last.clone();
+                    Box::pin(async move {
+                        if !readers {
+                            undo(db, &unfinished).await;
+                        }
+                        Ok(true)
+                    })
+                })
                 .connect_with(options)
         };
         let cannot = |e: &dyn std::fmt::Display| cannot_open(&path, e);
@@ -109,7 +123,17 @@ impl Database {
         let readers = open(true, READERS).await.or_error(cannot)?;
         let health = open(true, 1).await.or_error(cannot)?;
         let searches = Arc::new(Semaphore::new(SEARCHES));
-        Ok(Self { writer, readers, health, searches, paths: Default::default(), _temporary: temporary })
+        let reserve = Arc::new(Reserve::beside(&path));
+        Ok(Self {
+            writer,
+            unfinished,
+            readers,
+            health,
+            searches,
+            paths: Default::default(),
+            reserve,
+            _temporary: temporary,
+        })
     }
 
     /// Makes a new catalog. False when there is one already and `if_missing`.

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use girih_model::{Asset, Error, NodeId, Result};
+use girih_model::{Asset, Error, ErrorKind, NodeId, Result};
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::fault::Sqlx;
-use crate::leaf::Leaves;
-use crate::nodes::{by_id, commit, parent_of};
+use crate::nodes::{by_id, leaves, parent_of};
 use crate::{Database, sources};
 
 /// Rows that one statement deletes by number.
@@ -29,7 +28,20 @@ impl Database {
     /// Deletes a node and, with `recursive`, all below it. Of the root only what is below goes.
     /// `Conflict` when it has children and not `recursive`, or when something in the subtree is
     /// internally managed and `external_only`.
+    ///
+    /// Deleting is how a full disk is freed, so there is some space kept for it.
     pub async fn delete(&self, id: NodeId, recursive: bool, external_only: bool) -> Result<Deleted> {
+        match self.try_delete(id, recursive, external_only).await {
+            Err(e) if e.kind() == ErrorKind::StorageFull && self.reserve.release() => {
+                let deleted = self.try_delete(id, recursive, external_only).await;
+                self.reserve.keep();
+                deleted
+            }
+            deleted => deleted,
+        }
+    }
+
+    async fn try_delete(&self, id: NodeId, recursive: bool, external_only: bool) -> Result<Deleted> {
         let mut tx = self.write().await?;
         let node = by_id(&mut tx, id).await?;
         if node.children > 0 && !recursive {
@@ -47,7 +59,7 @@ impl Database {
         }
         let assets = range.assets(&mut tx).await?;
         if let Some(parent) = parent_of(&mut tx, id).await? {
-            let leaves = Leaves::of(&node.metadata, &node.specs, node.family)?;
+            let leaves = leaves(&node.metadata, &node.specs, node.family).await?;
             leaves.remove(&mut tx, parent, id.0, &self.paths).await?;
             sqlx::query("UPDATE node SET children = children - 1 WHERE id = ?")
                 .bind(parent)
@@ -70,7 +82,7 @@ impl Database {
         // Children refer to their parents: the check at the end of the statement sees all gone.
         let nodes = range.run(&mut tx, &format!("DELETE FROM node WHERE id IN ({SUBTREE})")).await?;
         let unused = drop_unused(&mut tx, assets).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         Ok(Deleted { nodes, assets: unused })
     }
 }

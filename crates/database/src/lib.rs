@@ -9,9 +9,11 @@ mod delete;
 mod fault;
 mod leaf;
 mod nodes;
+mod reserve;
 mod revisions;
 mod search;
 mod sources;
+mod transaction;
 
 pub use connect::{Info, Missing, SCHEMA_VERSION};
 pub use delete::Deleted;
@@ -20,6 +22,7 @@ pub use revisions::RevisionPage;
 pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Search, SearchPage, Sort, SortKey};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
@@ -29,12 +32,15 @@ use tokio::sync::Semaphore;
 pub struct Database {
     /// One connection.
     writer: SqlitePool,
+    /// The last one who wrote did not come to the end.
+    unfinished: Arc<AtomicBool>,
     readers: SqlitePool,
     /// A connection that nobody else waits for.
     health: SqlitePool,
     /// Turns of those who search.
     searches: Arc<Semaphore>,
     paths: Arc<leaf::KeyPaths>,
+    reserve: Arc<reserve::Reserve>,
     /// Goes when the last one who uses it does.
     _temporary: Option<Arc<tempfile::TempDir>>,
 }

@@ -2,7 +2,7 @@
 
 use girih_model::{DataSource, Error, Family, Json, Node, NodeId, NodePath, Result, ResultExt, Spec, Structure};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::fault::Sqlx;
 use crate::leaf::{Learned, Leaves};
@@ -12,6 +12,9 @@ use crate::{Database, now, sources};
 pub(crate) const COLUMNS: &str = "n.id, n.path, n.family, n.metadata, n.specs, n.children, n.version, n.data_version, \
                                   n.created, n.updated, d.family AS data_family, d.structure, d.management";
 pub(crate) const SOURCE: &str = "LEFT JOIN data_source d ON d.node = n.id";
+
+/// Metadata of so many bytes keep a thread busy for a while.
+const LARGE_METADATA: usize = 64 << 10;
 
 /// A node to be created.
 #[derive(Debug, Clone)]
@@ -63,10 +66,10 @@ impl Database {
 
     /// Adds a node. `Conflict` when the key is taken; `NotFound` when the parent is gone.
     pub async fn create(&self, parent: NodeId, new: NewNode) -> Result<Created> {
-        let leaves = Leaves::of(&new.metadata, &new.specs, new.family)?;
+        let leaves = leaves(&new.metadata, &new.specs, new.family).await?;
         let mut tx = self.write().await?;
         let (created, learned) = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         self.paths.remember(learned);
         Ok(created)
     }
@@ -88,8 +91,8 @@ impl Database {
         // Nobody searches for the root, so it is not in the index.
         let mut learned = Learned::default();
         if let Some(parent) = parent_of(&mut tx, id).await? {
-            let old = Leaves::of(&before.metadata, &before.specs, before.family)?;
-            let new = Leaves::of(&metadata, &specs, before.family)?;
+            let old = leaves(&before.metadata, &before.specs, before.family).await?;
+            let new = leaves(&metadata, &specs, before.family).await?;
             old.remove(&mut tx, parent, id.0, &self.paths).await?;
             learned = new.insert(&mut tx, parent, id.0, &self.paths).await?;
         }
@@ -102,7 +105,7 @@ impl Database {
             .await
             .sql("changing a node")?;
         let after = by_id(&mut tx, id).await?;
-        commit(tx).await?;
+        tx.commit().await?;
         self.paths.remember(learned);
         Ok((after, revision))
     }
@@ -136,17 +139,8 @@ impl Database {
         if counted.rows_affected() == 0 {
             return Err(Error::not_found("The node was deleted while its data was being written."));
         }
-        commit(tx).await
+        tx.commit().await
     }
-
-    /// A transaction of the one writer; rolled back unless it is committed.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.sql("beginning to write")
-    }
-}
-
-pub(crate) async fn commit(tx: Transaction<'_, Sqlite>) -> Result<()> {
-    tx.commit().await.sql("committing")
 }
 
 async fn insert(
@@ -209,6 +203,16 @@ async fn insert(
         updated: now,
     };
     Ok((Created { node, data_source }, learned))
+}
+
+/// Takes metadata apart; large ones where nobody waits for it.
+pub(crate) async fn leaves(metadata: &Json, specs: &[Spec], family: Family) -> Result<Leaves> {
+    if metadata.text().len() < LARGE_METADATA {
+        return Leaves::of(metadata, specs, family);
+    }
+    let (metadata, specs) = (metadata.clone(), specs.to_vec());
+    let work = tokio::task::spawn_blocking(move || Leaves::of(&metadata, &specs, family));
+    work.await.internal(|| "taking metadata apart".into())?
 }
 
 pub(crate) async fn by_id(db: &mut SqliteConnection, id: NodeId) -> Result<Node> {

@@ -4,8 +4,8 @@ use girih_model::node::Revision;
 use girih_model::{Error, Json, Node, NodeId, Result, ResultExt};
 use sqlx::{Row, SqliteConnection};
 
+use crate::Database;
 use crate::fault::Sqlx;
-use crate::{Database, nodes};
 
 #[derive(Debug, Clone)]
 pub struct RevisionPage {
@@ -53,7 +53,7 @@ impl Database {
         if deleted.rows_affected() == 0 {
             return Err(Error::not_found(format!("No revision {number} for this node")));
         }
-        nodes::commit(tx).await
+        tx.commit().await
     }
 }
 

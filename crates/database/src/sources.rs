@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
+use crate::Database;
 use crate::fault::Sqlx;
-use crate::{Database, nodes};
 
 /// Nodes asked about by one statement.
 const BATCH: usize = 300;
@@ -81,7 +81,7 @@ impl Database {
         let mut added: Vec<_> = source.assets.into_iter().filter(|asset| !known.contains(&asset.data_uri)).collect();
         add_assets(&mut tx, number, &mut added).await?;
         count_change(&mut tx, id).await?;
-        nodes::commit(tx).await
+        tx.commit().await
     }
 
     /// An asset of this node. `None` when the node has no such asset.
@@ -130,7 +130,7 @@ impl Database {
         .await
         .sql("deleting an asset")?;
         count_change(&mut tx, id).await?;
-        nodes::commit(tx).await?;
+        tx.commit().await?;
         Ok((found, deleted.rows_affected() > 0))
     }
 }

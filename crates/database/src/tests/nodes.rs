@@ -156,3 +156,20 @@ async fn shared_assets_stay_until_the_last_one_goes() {
     let deleted = room.delete(two.node.id, false, true).await.unwrap();
     assert!(deleted.assets.is_empty(), "external files are never ours to delete");
 }
+
+#[tokio::test]
+async fn what_was_begun_and_dropped_is_undone_and_nobody_is_locked_out() {
+    let room = room().await;
+    room.add(ROOT, "a", json!({})).await;
+    for _ in 0..20 {
+        let refused = room.create(ROOT, container("a", json!({}))).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+        let begun = room.create(ROOT, container("never", json!({})));
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(300), begun).await;
+        let mut tx = room.write().await.unwrap();
+        sqlx::query("DELETE FROM node WHERE key = 'a'").execute(&mut *tx).await.unwrap();
+        drop(tx);
+        assert_eq!(room.deepest(&path("a")).await.unwrap().path, path("a"));
+    }
+    room.add(ROOT, "b", json!({})).await;
+}

@@ -39,7 +39,12 @@ impl TableStructure {
         if self.npartitions == 0 {
             return Err(Error::unprocessable("Invalid table structure: a table has at least one partition."));
         }
-        for column in &self.columns {
+        for (n, column) in self.columns.iter().enumerate() {
+            if self.columns[..n].contains(column) {
+                return Err(Error::unprocessable(format!(
+                    "Invalid table structure: the column {column:?} is listed twice."
+                )));
+            }
             if self.schema().field_with_name(column).is_err() {
                 return Err(Error::unprocessable(format!(
                     "Invalid table structure: the column {column:?} is not in the Arrow schema."
@@ -164,8 +169,10 @@ mod tests {
     fn columns_must_exist() {
         let mut table = TableStructure::new(schema(), 1);
         table.check().unwrap();
-        table.columns.push("zz".into());
-        assert!(table.check().is_err());
+        table.columns.push("a".into());
+        assert!(table.check().unwrap_err().message().contains("twice"));
+        table.columns[3] = "zz".into();
+        assert!(table.check().unwrap_err().message().contains("zz"));
     }
 
     proptest! {
