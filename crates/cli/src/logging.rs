@@ -1,5 +1,8 @@
 //! Logs go to stderr, as text or JSON; stdout is for what the user asked for.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -48,6 +51,18 @@ impl Logging {
             (Format::Text, true) => log.init(),
             (Format::Text, false) => log.without_time().init(),
         }
+        std::panic::set_hook(Box::new(report_panic));
         Ok(())
+    }
+}
+
+/// A panic costs a request, and one line of the log: what makes a decoder panic can be sent again and again.
+fn report_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
+    tracing::error!(target: "girih::panic", place, message, "panicked");
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        tracing::debug!(target: "girih::panic", "{trace}");
     }
 }

@@ -14,20 +14,24 @@ pub(crate) struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// From `Host`, or `X-Forwarded-Host` and `X-Forwarded-Proto` if a proxy in front is trusted to set them.
+    /// From `X-Forwarded-Host` and `X-Forwarded-Proto` if a proxy in front is trusted to set them, or else the authority
+    /// of the request's target, or else `Host` (RFC 9112, 3.2).
     ///
     /// # Errors
-    /// `Malformed` when the host is not one: it would end up in links.
+    /// `Malformed` when the host is not one (it would end up in links), or when there are several.
     pub(crate) fn of(parts: &Parts, root_path: &str, trust_forwarded: bool) -> Result<Self> {
         let forwarded = |name: &str| {
             // A chain of proxies appends; the first one is what the caller used.
             let first = text(&parts.headers, name)?.split(',').next()?.trim();
             trust_forwarded.then_some(first)
         };
+        if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Error::malformed("There is more than one Host header."));
+        }
         let host = forwarded("x-forwarded-host")
             .filter(|host| is_host(host))
-            .or_else(|| text(&parts.headers, header::HOST.as_str()))
-            .or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
+            .or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
+            .or_else(|| text(&parts.headers, header::HOST.as_str()));
         let host = match host {
             Some(host) if is_host(host) => host,
             // HTTP/1.0 knows no Host.
@@ -92,6 +96,13 @@ mod tests {
             assert_eq!(base(&forwarded).unwrap(), "http://h/tiled/api/v1", "{host:?}");
         }
         assert_eq!(base(&[]), None);
+        assert_eq!(base(&[("host", "a"), ("host", "b")]), None);
+    }
+
+    #[test]
+    fn what_the_target_says_counts_more_than_the_header() {
+        let request = Request::builder().uri("http://target:80/x").header("host", "other").body(()).unwrap();
+        assert_eq!(BaseUrl::of(&request.into_parts().0, "", true).unwrap().root(), "http://target:80");
     }
 
     #[test]

@@ -113,8 +113,8 @@ fn credential<'r>(headers: &'r HeaderMap, query: &'r QueryString) -> Result<Cred
 
 /// Double submit: another site can make a browser send our cookies, but cannot read them to repeat one in a header.
 fn check_csrf(headers: &HeaderMap, query: &QueryString) -> Result<()> {
-    let expected =
-        cookie::get(headers, cookie::CSRF).ok_or_else(|| Error::forbidden("Expected tiled_csrf_token cookie"))?;
+    let expected = cookie::get(headers, cookie::CSRF).filter(|token| !token.is_empty());
+    let expected = expected.ok_or_else(|| Error::forbidden("Expected tiled_csrf_token cookie"))?;
     let given = headers.get("x-csrf").and_then(|value| value.to_str().ok()).or_else(|| query.one("csrf"));
     let given = given.ok_or_else(|| Error::forbidden("Expected csrf query parameter or x-csrf header"))?;
     if bool::from(digest(expected).ct_eq(&digest(given))) {
@@ -175,6 +175,8 @@ mod tests {
         assert_eq!(post("", &[both]), Err(ErrorKind::Forbidden));
         assert_eq!(post("", &[both, ("x-csrf", "u")]), Err(ErrorKind::Forbidden));
         assert_eq!(post("", &[("cookie", "tiled_api_key=secret"), ("x-csrf", "t")]), Err(ErrorKind::Forbidden));
+        let empty = [("cookie", "tiled_api_key=secret; tiled_csrf="), ("x-csrf", "")];
+        assert_eq!(post("", &empty), Err(ErrorKind::Forbidden));
         assert_eq!(post("", &[both, ("x-csrf", "t")]).unwrap(), "singleuser");
         assert_eq!(post("csrf=t", &[both]).unwrap(), "singleuser");
         assert_eq!(check(&gate, Method::GET, "", &[both]).unwrap(), "singleuser");

@@ -1,5 +1,7 @@
 //! Data out and in.
 
+use std::future::Future;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,7 @@ use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
 use girih_model::selection::parse_numbers;
 use girih_model::{ByteStream, Family, Result, Selection, Structure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tracing::Span;
 
 use crate::ask::Ask;
 use crate::client::Dialect;
@@ -37,12 +40,7 @@ pub(crate) async fn export(ask: &Ask, families: &[Family], selection: Selection)
     };
     let filename = query.one("filename").map(ToOwned::to_owned);
     let path = ask.path()?;
-    let mut exported = ask.read(ask.engine().export(ask.caller(), &path, request)).await?;
-    if let Exported::Body { encoded, .. } = &mut exported
-        && ask.method != Method::HEAD
-    {
-        encoded.body = ask.read(begun(std::mem::replace(&mut encoded.body, stream::empty().boxed()))).await?;
-    }
+    let exported = ask.read(begun(ask, ask.engine().export(ask.caller(), &path, request))).await?;
     Ok(respond(ask, exported, filename.as_deref()))
 }
 
@@ -71,17 +69,33 @@ pub(crate) async fn store(
     ask.engine().write(ask.caller(), &path, request).await
 }
 
-/// Waits for the first piece: what fails before is an error with a status, not a body that breaks off.
-async fn begun(mut body: ByteStream) -> Result<ByteStream> {
-    let first = body.try_next().await?;
-    Ok(stream::iter(first.map(Ok)).chain(body).boxed())
+/// Waits for the first piece of the data: what fails until then is an error, not an answer that breaks off.
+async fn begun(ask: &Ask, export: impl Future<Output = Result<Exported>>) -> Result<Exported> {
+    let mut exported = export.await?;
+    if let Exported::Body { encoded, .. } = &mut exported
+        && ask.method != Method::HEAD
+    {
+        let mut rest = std::mem::replace(&mut encoded.body, stream::empty().boxed());
+        if let Some(first) = rest.try_next().await? {
+            encoded.body = stream::once(async { Ok(first) }).chain(rest).boxed();
+        }
+    }
+    Ok(exported)
+}
+
+/// A body of data. That it breaks off is all that the caller can be told once the answer has begun; the log tells why.
+pub(crate) fn streaming(data: ByteStream) -> Body {
+    let span = Span::current();
+    Body::from_stream(data.inspect_err(move |error| {
+        span.in_scope(|| tracing::error!(%error, "an answer broke off"));
+    }))
 }
 
 fn respond(ask: &Ask, exported: Exported, filename: Option<&str>) -> Response {
     let (mut response, tag) = match exported {
         Exported::NotModified { etag } => (StatusCode::NOT_MODIFIED.into_response(), etag::quoted(&etag)),
         Exported::Body { encoded, etag, content_encoding } => {
-            let mut response = Response::new(Body::from_stream(encoded.body));
+            let mut response = Response::new(streaming(encoded.body));
             let mut tag = etag.and_then(|etag| etag::quoted(&etag));
             response.extensions_mut().insert(Itemsize(encoded.itemsize));
             let headers = response.headers_mut();

@@ -42,6 +42,7 @@ mod present;
 mod query;
 mod ranges;
 mod routes;
+mod select;
 mod serve;
 mod sorting;
 mod stall;

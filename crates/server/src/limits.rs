@@ -34,7 +34,7 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     }
     if request.uri().query().is_some_and(|query| query.len() > MAX_QUERY_BYTES) {
         let message = format!(
-            "The query can have at most {MAX_QUERY_BYTES} bytes. Use the POST variant of this endpoint, or ask for less at once."
+            "The query can have at most {MAX_QUERY_BYTES} bytes. Ask for less at once; columns and children can be named in the body of a POST instead."
         );
         return detail(StatusCode::URI_TOO_LONG, &message);
     }

@@ -1,24 +1,18 @@
 //! From what the engine tells about an entry to what the caller asked to see of it.
 
 use girih_engine::search::{Sort, SortKey};
-use girih_engine::{Entry, Want};
+use girih_engine::{Entry, Want, blocking};
 use girih_model::wire::{Attributes, ContainerReply, DataSourceReply, Direction, NodeStructure, Resource, SortItem};
-use girih_model::{DataSource, Error, Family, Json, Result, ResultExt};
-use jmespath::ast::Ast;
+use girih_model::{DataSource, Error, Family, Result};
 use serde_json::{Value, json};
 
 use crate::ask::Ask;
 use crate::client::Dialect;
 use crate::links::{links, self_link};
+use crate::select::Selector;
 
 /// Deepest inlining of a container's contents that can be asked for.
 const MAX_INLINE_DEPTH: u64 = 5;
-/// Longest `select_metadata`, in bytes, and most characters in it that can nest.
-const MAX_SELECT_BYTES: usize = 4096;
-const MAX_SELECT_NESTING: usize = 256;
-/// Most that a selection may be, in multiples of the metadata.
-const MAX_SELECT_GROWTH: u64 = 256;
-
 /// Attributes that can be asked for; all of them unless told otherwise.
 const FIELDS: [&str; 9] =
     ["metadata", "structure_family", "structure", "count", "sorting", "specs", "data_sources", "", "access_tags"];
@@ -79,7 +73,20 @@ impl View {
         self.fields.as_ref().is_some_and(|fields| fields.iter().all(String::is_empty))
     }
 
-    pub(crate) fn resource(&self, entry: Entry) -> Result<Resource> {
+    pub(crate) async fn resource(self, entry: Entry) -> Result<Resource> {
+        self.work(move |view| view.show(entry)).await
+    }
+
+    pub(crate) async fn resources(self, entries: Vec<Entry>) -> Result<Vec<Resource>> {
+        self.work(move |view| entries.into_iter().map(|entry| view.show(entry)).collect()).await
+    }
+
+    /// Looking into metadata takes time, for which nobody else needs to wait.
+    async fn work<T: Send + 'static>(self, work: impl FnOnce(&Self) -> Result<T> + Send + 'static) -> Result<T> {
+        if self.select.is_some() { blocking(move || work(&self)).await } else { work(&self) }
+    }
+
+    fn show(&self, entry: Entry) -> Result<Resource> {
         let mut ancestors: Vec<String> = entry.path.keys().map(String::from).collect();
         let id = ancestors.pop().unwrap_or_default();
         let is_container = entry.family == Family::Container;
@@ -150,61 +157,9 @@ fn blob(tags: &[String]) -> Value {
     }
 }
 
-/// A JMESPath expression that picks from metadata (<https://jmespath.org/specification.html>).
-struct Selector(String);
-
-impl Selector {
-    /// Expressions are compiled where they are applied: what the library makes cannot move between threads.
-    fn compile(text: &str) -> Result<Self> {
-        // The library recurses, so what nests must be bounded first.
-        let nesting = text.bytes().filter(|c| b"([{!&|.,*<>=-".contains(c)).count();
-        if text.len() > MAX_SELECT_BYTES || nesting > MAX_SELECT_NESTING {
-            return Err(Error::malformed("Malformed 'select_metadata' parameter: the expression is too long."));
-        }
-        let expression = jmespath::compile(text).map_err(|e| malformed(&e))?;
-        if growth(expression.as_ast()) > MAX_SELECT_GROWTH {
-            return Err(Error::malformed(format!(
-                "Malformed 'select_metadata' parameter: the result could be more than {MAX_SELECT_GROWTH} times the metadata. Select fewer parts."
-            )));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// `{"selected": …}`.
-    fn apply(&self, metadata: &Json) -> Result<Json> {
-        let expression = jmespath::compile(&self.0).map_err(|e| malformed(&e))?;
-        let variable = jmespath::Variable::from_serializable(metadata.to_value());
-        let found = variable.and_then(|variable| expression.search(variable)).map_err(|e| malformed(&e))?;
-        let selected = serde_json::to_value(&*found).internal(|| "turning a selection into JSON".into())?;
-        Ok(Json::from_value(&json!({ "selected": selected })))
-    }
-}
-
-/// How many times the metadata a result may be, at most: `[@,@]|[@,@]` doubles at every step.
-fn growth(expression: &Ast) -> u64 {
-    let sum = |parts: &mut dyn Iterator<Item = &Ast>| parts.fold(0u64, |sum, part| sum.saturating_add(growth(part)));
-    match expression {
-        Ast::Identity { .. } | Ast::Field { .. } | Ast::Index { .. } | Ast::Slice { .. } | Ast::Literal { .. } => 1,
-        Ast::Flatten { node, .. } | Ast::ObjectValues { node, .. } | Ast::Not { node, .. } => growth(node),
-        Ast::Expref { ast, .. } => growth(ast),
-        Ast::MultiList { elements, .. } => sum(&mut elements.iter()),
-        Ast::MultiHash { elements, .. } => sum(&mut elements.iter().map(|pair| &pair.value)),
-        Ast::Comparison { lhs, rhs, .. } | Ast::And { lhs, rhs, .. } | Ast::Or { lhs, rhs, .. } => {
-            growth(lhs).saturating_add(growth(rhs))
-        }
-        Ast::Condition { predicate, then, .. } => growth(predicate).saturating_add(growth(then)),
-        Ast::Subexpr { lhs, rhs, .. } | Ast::Projection { lhs, rhs, .. } => growth(lhs).saturating_mul(growth(rhs)),
-        Ast::Function { args, .. } => args.iter().fold(1, |all, arg| all.saturating_mul(1 + growth(arg))),
-    }
-}
-
-fn malformed(error: &jmespath::JmespathError) -> Error {
-    Error::malformed(format!("Malformed 'select_metadata' parameter raised JMESPathError: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use girih_model::{NodePath, Spec};
+    use girih_model::{Json, NodePath, Spec};
 
     use super::*;
 
@@ -234,7 +189,7 @@ mod tests {
     }
 
     fn check(view: &View, expected: &str) {
-        assert_eq!(serde_json::to_string(&view.resource(container()).unwrap()).unwrap(), expected);
+        assert_eq!(serde_json::to_string(&view.show(container()).unwrap()).unwrap(), expected);
     }
 
     #[test]
@@ -251,22 +206,10 @@ mod tests {
             &view(Some(&[""])),
             r#"{"id":"b","attributes":{"ancestors":["a"],"structure_family":null,"specs":null,"metadata":null,"structure":null,"access_tags":null,"sorting":null,"data_sources":null},"links":{"self":"H/metadata/a/b"},"meta":null}"#,
         );
-        let resource = view(Some(&["count"])).resource(container()).unwrap();
+        let resource = view(Some(&["count"])).show(container()).unwrap();
         assert_eq!(resource.attributes.structure_family, Some(Family::Container));
         assert!(resource.attributes.metadata.is_none() && resource.attributes.structure.is_some());
         assert!(view(Some(&["count"])).only_counts() && !view(Some(&["count", "specs"])).only_counts());
-    }
-
-    #[test]
-    fn metadata_can_be_selected_from() {
-        let select = |text: &str| Selector::compile(text).and_then(|s| s.apply(&container().metadata));
-        assert_eq!(select("{a: x.y, b: z[1]}").unwrap(), Json::parse(r#"{"selected": {"a": 1, "b": 2}}"#).unwrap());
-        assert_eq!(select("nope").unwrap(), Json::parse(r#"{"selected": null}"#).unwrap());
-        let error = select("x.[").unwrap_err();
-        assert!(error.message().starts_with("Malformed 'select_metadata' parameter raised JMESPathError: "), "{error}");
-        assert!(select("[@,@]|[@,@]|[@,@]|[@,@]").is_ok() && select(&["[@,@]"; 12].join("|")).is_err());
-        assert!(select("[*].{a: x, b: y}").is_ok() && select(&["map(&[@,@], @)"; 9].join("|")).is_err());
-        assert!(select(&"(".repeat(300)).is_err() && select(&"!".repeat(3000)).is_err());
     }
 
     #[test]

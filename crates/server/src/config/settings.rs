@@ -229,10 +229,10 @@ mod tests {
         let guide = std::fs::read_to_string(GUIDE).unwrap();
         let (before, rest) = guide.split_once(BEGIN).unwrap();
         let (found, after) = rest.split_once(END).unwrap();
-        if found != markdown() && std::env::var_os("GIRIH_UPDATE_DOCS").is_some() {
+        if found != markdown() && std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
             std::fs::write(GUIDE, [before, BEGIN, &markdown(), END, after].concat()).unwrap();
         } else {
-            assert_eq!(found, markdown(), "run the tests with GIRIH_UPDATE_DOCS=1 to bring the user guide up to date");
+            assert_eq!(found, markdown(), "run the tests with UPDATE_SNAPSHOTS=1 to bring the user guide up to date");
         }
     }
 

@@ -11,12 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_engine::asset::AssetFile;
+use girih_engine::blocking;
 use girih_model::{ByteStream, Error, Result, ResultExt};
 use serde_json::json;
 
 use crate::ask::Ask;
 use crate::client::Dialect;
-use crate::data::{attachment, nosniff};
+use crate::data::{attachment, nosniff, streaming};
 use crate::envelope::REVALIDATE;
 use crate::error::{Reply, detail};
 use crate::ranges::{Part, Wanted, wanted};
@@ -75,7 +76,7 @@ fn send(headers: &HeaderMap, dialect: Dialect, asset: AssetFile) -> Result<Respo
 }
 
 fn whole(status: StatusCode, media_type: HeaderValue, file: Arc<File>, part: Part) -> Response {
-    let mut response = Response::new(Body::from_stream(pieces(file, part)));
+    let mut response = Response::new(streaming(pieces(file, part)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response.headers_mut().insert(header::CONTENT_LENGTH, part.len.into());
@@ -99,7 +100,7 @@ fn multipart(media_type: HeaderValue, file: Arc<File>, parts: &[Part], size: u64
     let body = stream::iter(heads)
         .flat_map(move |(head, part)| stream::once(async move { Ok(head) }).chain(pieces(file.clone(), part)));
     let body = body.chain(stream::once(async move { Ok(end) }));
-    let mut response = Response::new(Body::from_stream(body));
+    let mut response = Response::new(streaming(body.boxed()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let content_type = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
     response.headers_mut().insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("")));
@@ -113,7 +114,7 @@ fn content_range(response: &mut Response, range: String) {
     }
 }
 
-/// Reads a part of a file on threads that may block.
+/// Reads a part of a file, piece by piece.
 fn pieces(file: Arc<File>, part: Part) -> ByteStream {
     let steps = stream::try_unfold(part, move |rest| {
         let file = file.clone();
@@ -122,11 +123,12 @@ fn pieces(file: Arc<File>, part: Part) -> ByteStream {
                 return Ok(None);
             }
             let len = rest.len.min(PIECE);
-            let read = tokio::task::spawn_blocking(move || {
+            let read = blocking(move || {
                 let mut piece = vec![0; len as usize];
-                file.read_exact_at(&mut piece, rest.start).map(|()| Bytes::from(piece))
+                file.read_exact_at(&mut piece, rest.start).internal(|| "reading an asset".into())?;
+                Ok(Bytes::from(piece))
             });
-            let piece = read.await.internal(|| "reading an asset".into())?.internal(|| "reading an asset".into())?;
+            let piece = read.await?;
             Ok::<_, Error>(Some((piece, Part { start: rest.start + len, len: rest.len - len })))
         }
     });

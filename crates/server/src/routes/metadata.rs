@@ -19,7 +19,7 @@ pub(super) async fn read(ask: Ask, _: Body) -> Reply {
     View::check_inline_depth(&ask)?;
     let path = ask.path()?;
     let entry = ask.read(ask.engine().entry(ask.caller(), &path, view.want())).await?;
-    let mut reply = Envelope::of(view.resource(entry)?);
+    let mut reply = Envelope::of(view.resource(entry).await?);
     if ask.query().boolean("root_path", false)? {
         let root = &ask.app.options.root_path;
         reply.meta.root_path = Some(if root.is_empty() { "/".into() } else { root.clone() });

@@ -61,7 +61,7 @@ async fn search(ask: Ask, endpoint: &str, scope: Scope) -> Reply {
     let url = format!("{}/{endpoint}/{}", ask.api(), encode(&path));
     let links = paging.links(&url, query, next);
     let (Count::Exactly(count) | Count::AtLeast(count)) = found.count;
-    let resources = found.entries.into_iter().map(|entry| view.resource(entry)).collect::<Result<Vec<_>>>()?;
+    let resources = view.resources(found.entries).await?;
     envelope::reply(&ask, &Envelope::page(resources, links, count))
 }
 
