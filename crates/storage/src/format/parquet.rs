@@ -20,10 +20,10 @@ use parquet::schema::types::ColumnPath;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
 use crate::format::{EncodeOptions, Encoded, Format};
+use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 

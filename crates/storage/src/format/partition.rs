@@ -7,7 +7,6 @@ pub(crate) mod column;
 pub(crate) mod encode;
 pub(crate) mod fit;
 pub(crate) mod index;
-pub(crate) mod spool;
 mod write;
 
 use std::fs::File;

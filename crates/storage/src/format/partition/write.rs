@@ -35,8 +35,8 @@ pub(super) async fn replace(
         })
         .await?;
     }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
+    let lock = location.lock();
+    let _turn = lock.lock().await;
     blocking(move || writer.finish()?.publish_durable()).await
 }
 
@@ -63,8 +63,8 @@ pub(super) async fn append(
         rows += batch.num_rows() as u64;
         batches.push(batch);
     }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
+    let lock = location.lock();
+    let _turn = lock.lock().await;
     let merged = blocking({
         let (location, declared) = (location.clone(), declared.clone());
         move || merged(format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
