@@ -13,8 +13,8 @@ use super::conversion::{empty_runs, runs, small_batches};
 use super::partition::index::columns_only;
 use super::spreadsheet::{Value, check_size};
 use super::{EncodeOptions, Encoded, Format};
-use crate::place::scratch;
 use crate::item::{Cell, Item, ItemReader};
+use crate::place::scratch;
 use crate::pool::blocking;
 
 mod biff;

@@ -9,8 +9,8 @@ use super::conversion::small_batches;
 use super::partition::index::columns_only;
 use super::spreadsheet::{Style, Value, check_size};
 use super::{EncodeOptions, Encoded, Format};
-use crate::place::scratch;
 use crate::item::Cell;
+use crate::place::scratch;
 use crate::pool::blocking;
 
 const MEDIA_TYPE: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";

@@ -248,7 +248,8 @@ mod tests {
         let held = at(".girih=held");
         rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
         place.sweep().unwrap();
-        let mut left: Vec<_> = std::fs::read_dir(temp.path().join("a")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            std::fs::read_dir(temp.path().join("a")).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".girih=held", ".girih=young", "data"]);
     }

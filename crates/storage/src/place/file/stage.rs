@@ -65,16 +65,14 @@ impl Stage {
     pub fn publish(&self, directory: &Location, files: impl IntoIterator<Item = (String, String)>) -> Result<()> {
         let target = directory.open_dir().map_err(|e| directory.fault("opening", e))?;
         files.into_iter().try_for_each(|(from, to)| {
-            rustix::fs::renameat(&self.handle, &from, &target, &to)
-                .map_err(|e| self.fault("publishing", &to, e.into()))
+            rustix::fs::renameat(&self.handle, &from, &target, &to).map_err(|e| self.fault("publishing", &to, e.into()))
         })
     }
 
     /// Removes what has not been published.
     pub fn end(mut self) -> Result<()> {
         self.in_use = false;
-        remove::remove_tree(self.parent.as_fd(), &self.name)
-            .map_err(|e| self.directory.fault("tidying up", e.into()))
+        remove::remove_tree(self.parent.as_fd(), &self.name).map_err(|e| self.directory.fault("tidying up", e.into()))
     }
 
     fn fault(&self, doing: &str, name: &str, e: std::io::Error) -> Error {
