@@ -87,7 +87,7 @@ impl Format for ArrowFile {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&ArrowFile, source, places)
+        PartitionedTable::open(&ArrowFile, source, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

@@ -93,7 +93,7 @@ impl Format for Parquet {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&Parquet, source, places)
+        PartitionedTable::open(&Parquet, source, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

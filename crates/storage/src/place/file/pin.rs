@@ -59,12 +59,15 @@ impl Location {
     /// Which directory this is.
     ///
     /// # Errors
-    /// `Gone` when there is no such directory.
+    /// `Gone` when there is no such directory, or it is held open but has been removed.
     pub fn identity(&self) -> Result<Identity> {
         let handle = self.open_dir().map_err(|e| self.fault("looking at", e))?;
-        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        let wanted = StatxFlags::INO | StatxFlags::NLINK | StatxFlags::BTIME;
         let found = rustix::fs::statx(&handle, "", AtFlags::EMPTY_PATH, wanted);
         let found = found.map_err(|e| self.fault("looking at", e.into()))?;
+        if found.stx_nlink == 0 {
+            return Err(self.fault("looking at", std::io::ErrorKind::NotFound.into()));
+        }
         let has_birth = found.stx_mask & StatxFlags::BTIME.bits() != 0;
         Ok(Identity {
             device: (found.stx_dev_major, found.stx_dev_minor),
@@ -95,6 +98,7 @@ mod tests {
         assert!(pinned.parent().is_none() && pinned.child("x").unwrap().parent().is_some());
 
         place.remove_all().unwrap();
+        assert_eq!(pinned.identity().unwrap_err().kind(), ErrorKind::Gone);
         place.create_dir_all().unwrap();
         place.child("x").unwrap().write_durable(b"new").unwrap();
         assert_ne!(place.identity().unwrap(), identity);

@@ -18,18 +18,30 @@ const MAX_DEPTH: usize = 128;
 const ATTEMPTS: u32 = 256;
 
 impl Location {
-    /// Removes this file, or this directory with all that is in it, and the directories above that become empty
-    /// but for unfinished files. Links are removed, not followed. Nothing there is fine.
+    /// Removes this file, or this directory with all that is in it, and tidies up above. Nothing there is fine.
+    pub fn remove_all(&self) -> Result<()> {
+        self.remove()?;
+        self.parent().map_or(Ok(()), |above| above.tidy())
+    }
+
+    /// Removes this file, or this directory with all that is in it. Links are removed, not followed. Nothing there is
+    /// fine. Durable only after [`Location::tidy`] of the directory above.
     ///
     /// A directory loses its name first: whoever looks for it finds all of it or nothing.
-    pub fn remove_all(&self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         let Some(above) = self.parent() else {
             return Err(Error::internal("Internal server error").context("removing a whole storage directory"));
         };
-        if let Some(parent) = above.open_dir_if_exists()? {
-            remove(&parent, &self.name()).map_err(|e| self.fault("removing", e))?;
+        match above.open_dir_if_exists()? {
+            Some(parent) => remove(&parent, &self.name()).map_err(|e| self.fault("removing", e)),
+            None => Ok(()),
         }
-        let mut next = Some(above);
+    }
+
+    /// Removes this directory, and those above it, as far as they are empty but for unfinished files; makes durable
+    /// what has been removed.
+    pub fn tidy(&self) -> Result<()> {
+        let mut next = Some(self.clone());
         while let Some(place) = next.filter(|place| !place.path.as_os_str().is_empty()) {
             next = place.parent();
             let Some(parent) = next.as_ref().map(Self::open_dir_if_exists).transpose()?.flatten() else { continue };
