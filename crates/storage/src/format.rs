@@ -20,7 +20,7 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod blob;
-mod conversion;
+pub(crate) mod conversion;
 pub mod csv;
 mod guard;
 pub mod hdf5;
@@ -30,7 +30,6 @@ pub mod json_seq;
 pub mod octet_stream;
 pub mod png;
 mod spreadsheet;
-mod temporary;
 pub mod tiff;
 pub mod xls;
 pub mod xlsx;

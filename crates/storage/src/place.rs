@@ -1,12 +1,13 @@
 //! Where bytes lie: the configured directories, and nothing outside them.
 
 pub mod file;
+pub(crate) mod scratch;
 
 use std::sync::Arc;
 
 use girih_model::{Error, Result};
 
-pub use file::{Directory, Draft, Location, Locks};
+pub use file::{Directory, Draft, Location, Stage};
 
 /// The directories that may be read, and those that may be written. Writable ones are readable.
 #[derive(Debug, Clone, Default)]

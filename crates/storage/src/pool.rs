@@ -23,9 +23,16 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
         let _permit = permit;
         work()
     });
-    result.await.unwrap_or_else(|e| {
-        Err(Error::internal("Internal server error").context("running blocking work").with_source(e))
-    })
+    result.await.unwrap_or_else(|e| Err(ended(e)))
+}
+
+/// Runs work to its end, even if the caller does not wait for it.
+pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|e| Err(ended(e)))
+}
+
+fn ended(e: tokio::task::JoinError) -> Error {
+    Error::internal("Internal server error").context("running work in the background").with_source(e)
 }
 
 /// Runs a blocking iterator step by step, as far as the stream is read. It ends with the first error.

@@ -15,6 +15,9 @@ pub struct StorageOptions {
     pub places: Places,
 }
 
+/// Assets that are removed at once.
+const REMOVED: usize = 1000;
+
 /// Everything that lies outside the catalog's database.
 #[derive(Debug)]
 pub struct Storage {
@@ -104,6 +107,9 @@ impl Storage {
 
     /// Removes assets that nothing refers to any more, with their bytes. Those outside the writable
     /// directories are left alone. Tries all before it reports the first error.
+    ///
+    /// # Errors
+    /// `Forbidden` when the file system refuses, `Internal` for its other faults.
     pub async fn remove(&self, assets: &[Asset]) -> Result<()> {
         let mut places: Vec<Location> = Vec::new();
         for asset in assets {
@@ -112,11 +118,19 @@ impl Storage {
                 Err(e) => tracing::warn!("not removing an asset: {e}"),
             }
         }
-        blocking(move || {
-            let results: Vec<_> = places.iter().map(Location::remove_all).collect();
-            results.into_iter().collect()
-        })
-        .await
+        let mut result = Ok(());
+        for some in places.chunks(REMOVED) {
+            let some = some.to_vec();
+            let removed = blocking(move || {
+                let all: Vec<_> = some.iter().map(Location::remove).collect();
+                let mut above: Vec<_> = some.iter().filter_map(Location::parent).collect();
+                above.dedup_by_key(|place| place.absolute());
+                let tidied: Vec<_> = above.iter().map(Location::tidy).collect();
+                all.into_iter().chain(tidied).collect::<Result<()>>()
+            });
+            result = result.and(removed.await);
+        }
+        result
     }
 
     /// Opens an asset's file, or the file at `relative` below a directory asset: regular files only.

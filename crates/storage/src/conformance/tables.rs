@@ -6,7 +6,7 @@ use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::*;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use girih_model::{Data, ErrorKind, Family, Result, Selection, Structure, TableData, TableStructure};
 
 use super::{Room, gather};
@@ -294,5 +294,44 @@ async fn a_column_is_an_array() {
         check("Binary", "|S14", "0:1", &[0; 14]).await;
         let e = dataset.child("struct").await.err().expect("no array");
         assert_eq!(e.kind(), ErrorKind::Unprocessable);
+    }
+}
+
+/// The writer began with a table that is no more; another has its name.
+#[tokio::test]
+async fn a_slow_writer_does_not_write_into_the_next_table() {
+    for format in formats() {
+        for mode in [Write::Replace, Write::Append] {
+            let room = Room::new();
+            let part = sample_for(format, 10, 1);
+            let structure = Structure::Table(TableStructure::new(part.schema(), 2));
+            let source = room.create(&structure, format.media_type()).await;
+            let dataset = room.open(&source).await;
+            dataset.write(&Selection::partition(0), table(vec![part.clone()]), Write::Replace).await.unwrap();
+            let (go, wait) = tokio::sync::oneshot::channel::<()>();
+            let rest = part.clone();
+            let batches = futures::stream::iter([Ok(part.clone())]).chain(futures::stream::once(async move {
+                wait.await.unwrap();
+                Ok(rest)
+            }));
+            let data = Data::Table(TableData { schema: part.schema(), batches: Box::pin(batches) });
+            let slow = tokio::spawn({
+                let dataset = dataset.clone();
+                async move { dataset.write(&Selection::partition(0), data, mode).await }
+            });
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            room.storage.remove(&source.assets).await.unwrap();
+            assert_eq!(std::fs::read_dir(room.directory.path()).unwrap().count(), 0, "nothing is left");
+            for selection in [Selection::partition(0), Selection::partition(1)] {
+                assert_eq!(read(&dataset, &selection).await.unwrap_err().kind(), ErrorKind::Gone);
+            }
+            let again = room.create(&structure, format.media_type()).await;
+            assert_eq!(again.assets, source.assets, "it has the same place");
+            go.send(()).unwrap();
+            assert_eq!(slow.await.unwrap().unwrap_err().kind(), ErrorKind::Gone);
+            let late = dataset.write(&Selection::partition(0), table(vec![part.clone()]), mode).await;
+            assert_eq!(late.unwrap_err().kind(), ErrorKind::Gone);
+            assert_eq!(read(&room.open(&again).await, &Selection::all()).await.unwrap().num_rows(), 0);
+        }
     }
 }

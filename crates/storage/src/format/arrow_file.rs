@@ -20,10 +20,10 @@ use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, St
 use super::partition::encode::{BatchWriter, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
 use crate::format::{EncodeOptions, Encoded, Format};
+use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use message::Budget;
@@ -87,7 +87,7 @@ impl Format for ArrowFile {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&ArrowFile, source, places)
+        PartitionedTable::open(&ArrowFile, source, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

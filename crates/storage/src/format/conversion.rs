@@ -124,7 +124,7 @@ pub(super) fn small_batches(batches: BatchStream) -> BatchStream {
 
 /// Gathers a body.
 #[cfg(test)]
-pub(super) async fn gather(body: ByteStream) -> Result<Vec<u8>> {
+pub(crate) async fn gather(body: ByteStream) -> Result<Vec<u8>> {
     let pieces: Vec<Bytes> = body.try_collect().await?;
     Ok(pieces.concat())
 }

@@ -73,7 +73,7 @@ impl Format for Csv {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&CSV, source, places)
+        PartitionedTable::open(&CSV, source, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

@@ -21,10 +21,10 @@ use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::spool::spool;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
 use crate::format::{EncodeOptions, Encoded, Format};
+use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 
@@ -94,7 +94,7 @@ impl Format for Parquet {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&Parquet, source, places)
+        PartitionedTable::open(&Parquet, source, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

@@ -7,7 +7,6 @@ pub(crate) mod column;
 pub(crate) mod encode;
 pub(crate) mod fit;
 pub(crate) mod index;
-pub(crate) mod spool;
 mod write;
 
 use std::fs::File;
@@ -20,10 +19,12 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::table::ArrowSchema;
 use girih_model::{
-    Asset, Data, DataSource, Error, Part, Result, ResultExt, Selection, Structure, TableData, TableStructure,
+    Asset, Data, DataSource, Error, Management, Part, Result, ResultExt, Selection, Structure, TableData,
+    TableStructure,
 };
 
 use crate::dataset::{Dataset, Write};
+use crate::place::file::Identity;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use encode::{BatchWriter, MAX_ROWS};
@@ -78,6 +79,15 @@ pub(crate) struct PartitionedTable {
     format: &'static dyn TableFile,
     files: Vec<Location>,
     structure: TableStructure,
+    /// Where we keep the files; `None` for those of others, which are never written.
+    home: Option<Home>,
+}
+
+/// The directory of a table that we keep.
+struct Home {
+    directory: Location,
+    /// Which directory it was when the table was opened.
+    identity: Identity,
 }
 
 /// Makes room for a table: the directory is there, the files come with the first write.
@@ -108,7 +118,7 @@ pub(crate) fn create(format: &dyn TableFile, location: &Location, structure: &St
 }
 
 impl PartitionedTable {
-    pub(crate) fn open(
+    pub(crate) async fn open(
         format: &'static dyn TableFile,
         source: &DataSource,
         places: &Places,
@@ -125,8 +135,14 @@ impl PartitionedTable {
                 assets.len()
             )));
         }
-        let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<_>>()?;
-        Ok(Arc::new(Self { format, files, structure: structure.clone() }))
+        let files: Vec<Location> = assets.iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<_>>()?;
+        let home = match files.first().and_then(Location::parent) {
+            Some(directory) if source.management != Management::External => {
+                Some(blocking(move || Home::open(directory)).await?)
+            }
+            _ => None,
+        };
+        Ok(Arc::new(Self { format, files, structure: structure.clone(), home }))
     }
 
     fn file(&self, partition: u64) -> Result<&Location> {
@@ -149,6 +165,37 @@ impl PartitionedTable {
         }
     }
 
+    /// The same files, as long as their directory is held open.
+    ///
+    /// # Errors
+    /// `Gone` when the table has been deleted, or a registered file is missing.
+    async fn pinned(&self, files: Vec<Location>) -> Result<Vec<Location>> {
+        let directory = self.home.as_ref().map(|home| home.directory.clone());
+        blocking(move || {
+            let Some(directory) = directory else {
+                files.iter().try_for_each(|file| file.metadata().map(drop))?;
+                return Ok(files);
+            };
+            let pinned = directory.pinned().map_err(deleted)?;
+            files.iter().map(|file| pinned.child(&file.name())).collect()
+        })
+        .await
+    }
+
+    /// The same file for writing, as long as the table is the one that was opened.
+    async fn pinned_to_write(&self, file: &Location) -> Result<Location> {
+        let home = self.home.as_ref().ok_or_else(|| Error::unsupported("Registered files are never written."))?;
+        let (directory, identity, name) = (home.directory.clone(), home.identity, file.name());
+        blocking(move || {
+            let pinned = directory.pinned().map_err(deleted)?;
+            if pinned.identity()? != identity {
+                return Err(deleted(Error::internal("another directory has its name")));
+            }
+            pinned.child(&name)
+        })
+        .await
+    }
+
     /// The schema of the selected columns, in the order in which they were asked for, and of the row index.
     /// An index column that is asked for is a column.
     fn project(&self, fields: Option<&[String]>, index: RowIndex) -> Result<SchemaRef> {
@@ -165,6 +212,20 @@ impl PartitionedTable {
         let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
         Ok(index.without(|name| wanted.iter().any(|wanted| wanted == name)).attach(&schema))
     }
+}
+
+impl Home {
+    fn open(directory: Location) -> Result<Self> {
+        let identity = directory.identity().map_err(deleted)?;
+        if let Err(e) = directory.sweep() {
+            tracing::warn!("could not remove what an interrupted writer left behind: {e}");
+        }
+        Ok(Self { directory, identity })
+    }
+}
+
+fn deleted(e: Error) -> Error {
+    Error::gone("The data of this table has been deleted.").with_source(e)
 }
 
 /// The row index of all these files together: none, unless they have the same kind of index.
@@ -218,7 +279,11 @@ fn read_file(
     schema: &SchemaRef,
     rows: Option<Range<u64>>,
 ) -> Result<Batches> {
-    let Some(file) = location.open_if_exists()? else { return Ok(Box::new(std::iter::empty())) };
+    let Some(file) = location.open_if_exists()? else {
+        // Nothing has been written yet; unless it has been removed with all else.
+        location.parent().map_or(Ok(()), |directory| directory.identity().map(drop)).map_err(deleted)?;
+        return Ok(Box::new(std::iter::empty()));
+    };
     let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
     let (found, batches) = format.read(file, schema, rows).map_err(context)?;
     let mut fit = Fit::new(&found, schema).map_err(context)?;
@@ -240,6 +305,7 @@ impl Dataset for PartitionedTable {
         let files = self.files(selection)?;
         // What was selected is checked before any file is opened.
         self.project(selection.fields.as_deref(), RowIndex::none())?;
+        let files = self.pinned(files).await?;
         let (format, declared, places) = (self.format, self.structure.schema().clone(), files.clone());
         let index = blocking(move || common_index(format, &places, &declared)).await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
@@ -277,6 +343,7 @@ impl Dataset for PartitionedTable {
             if self.format.keeps_metadata() { index::stored(&table.schema, &declared) } else { declared.clone() };
         let fit = Fit::new(&table.schema, &schema)?;
         self.format.check(&schema)?;
+        let location = &self.pinned_to_write(location).await?;
         match mode {
             Write::Replace => write::replace(self.format, location, schema, fit, table).await?,
             Write::Append => write::append(self.format, location, &declared, schema, fit, table).await?,

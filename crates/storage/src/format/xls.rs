@@ -12,8 +12,9 @@ use girih_model::{ArrayData, ByteStream, DType, Data, Error, Family, Result, Tab
 use super::conversion::{empty_runs, runs, small_batches};
 use super::partition::index::columns_only;
 use super::spreadsheet::{Value, check_size};
-use super::{EncodeOptions, Encoded, Format, temporary};
+use super::{EncodeOptions, Encoded, Format};
 use crate::item::{Cell, Item, ItemReader};
+use crate::place::scratch;
 use crate::pool::blocking;
 
 mod biff;
@@ -30,7 +31,7 @@ const SHEET: &str = "Sheet1";
 /// One sheet. An array of one axis has one item in each row, of two axes one row in each row, of no
 /// axis one cell; there is no header. A structured array of at most one axis has its fields as
 /// columns. A table has a row of column names first. What becomes of each value is told at
-/// [`Value::of_cell`]. The sheet is made in temporary files, so memory is bounded.
+/// [`Value::of_cell`]. The sheet is made in scratch files, so memory is bounded.
 pub struct Xls;
 
 #[async_trait]
@@ -155,8 +156,8 @@ struct Sheet {
 
 impl Sheet {
     fn new(columns: u64) -> Result<Self> {
-        let strings = Strings::new(temporary::create()?).map_err(temporary::fault)?;
-        Ok(Self { cells: BufWriter::new(temporary::create()?), strings, columns, count: 0 })
+        let strings = Strings::new(scratch::create()?).map_err(scratch::fault)?;
+        Ok(Self { cells: BufWriter::new(scratch::create()?), strings, columns, count: 0 })
     }
 
     fn push(&mut self, value: Value<'_>, place: impl FnOnce() -> String) -> Result<()> {
@@ -170,18 +171,19 @@ impl Sheet {
             Value::Number(value) => biff::number(&mut self.cells, cell(None), value),
             Value::Time(days, style) => biff::number(&mut self.cells, cell(Some(style)), days),
             Value::Text(text) => {
-                let string = self.strings.add(&text).map_err(temporary::fault)?;
+                let string = self.strings.add(&text).map_err(scratch::fault)?;
                 biff::label(&mut self.cells, cell(None), string)
             }
         }
-        .map_err(temporary::fault)
+        .map_err(scratch::fault)
     }
 
     fn finish(self) -> Result<(ByteStream, u64)> {
-        temporary::body(self.assemble().map_err(temporary::fault)?)
+        let file = scratch::create()?;
+        scratch::body(self.assemble(file).map_err(scratch::fault)?)
     }
 
-    fn assemble(self) -> std::io::Result<File> {
+    fn assemble(self, mut file: File) -> std::io::Result<File> {
         let rows = self.count.checked_div(self.columns).unwrap_or(0) as u32;
         let mut cells = self.cells.into_inner().map_err(|e| e.into_error())?;
         cells.rewind()?;
@@ -193,7 +195,6 @@ impl Sheet {
         globals.clear();
         biff::globals(&mut globals, SHEET, sheet_at as u32)?;
 
-        let mut file = tempfile::tempfile()?;
         file.seek(SeekFrom::Start(compound::STREAM_START))?;
         file.write_all(&globals)?;
         std::io::copy(&mut strings, &mut file)?;

@@ -8,8 +8,9 @@ use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 use super::conversion::small_batches;
 use super::partition::index::columns_only;
 use super::spreadsheet::{Style, Value, check_size};
-use super::{EncodeOptions, Encoded, Format, temporary};
+use super::{EncodeOptions, Encoded, Format};
 use crate::item::Cell;
+use crate::place::scratch;
 use crate::pool::blocking;
 
 const MEDIA_TYPE: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
@@ -18,7 +19,7 @@ const MAX_ROWS: u64 = 1 << 20;
 const MAX_COLUMNS: u64 = 1 << 14;
 
 /// One sheet: a row of column names, then the rows of the table. What becomes of each value is told
-/// at [`Value::of_cell`]. Rows are written into a temporary file as they come, so memory is bounded.
+/// at [`Value::of_cell`]. Rows are written into a scratch file as they come, so memory is bounded.
 pub struct Xlsx;
 
 #[async_trait]
@@ -61,7 +62,7 @@ async fn encode(table: TableData) -> Result<(ByteStream, u64)> {
         })
         .await?;
     }
-    blocking(move || temporary::body(sheet.finish()?)).await
+    blocking(move || scratch::body(sheet.finish()?)).await
 }
 
 struct Sheet {
@@ -96,7 +97,7 @@ impl Sheet {
     }
 
     fn finish(mut self) -> Result<std::fs::File> {
-        let file = temporary::create()?;
+        let file = scratch::create()?;
         self.workbook.save_to_writer(std::io::BufWriter::new(&file)).map_err(fault)?;
         Ok(file)
     }
@@ -119,7 +120,7 @@ fn write(sheet: &mut Worksheet, row: u32, column: u16, value: Value<'_>, formats
 
 fn fault(e: XlsxError) -> Error {
     match e {
-        XlsxError::IoError(e) | XlsxError::TempFileError(_, e) => temporary::fault(e),
+        XlsxError::IoError(e) | XlsxError::TempFileError(_, e) => scratch::fault(e),
         other => Err::<(), _>(other).internal(|| "writing a workbook".into()).expect_err("an error"),
     }
 }

@@ -9,6 +9,7 @@ mod grid;
 mod metadata;
 mod plan;
 mod read;
+mod staging;
 mod write;
 
 use std::sync::Arc;
@@ -47,11 +48,15 @@ impl Format for Zarr {
             return Err(Error::unprocessable("A Zarr data source has one asset, its directory."));
         };
         let location = places.locate(&asset.data_uri)?;
-        let place = location.clone();
-        let metadata = blocking(move || Metadata::load(&place)).await?;
-        metadata.check_fits(structure)?;
-        let store = Store::new(location, &metadata, structure.dtype.itemsize())?;
-        Ok(Arc::new(ZarrArray { store: Arc::new(store), structure: structure.clone() }))
+        let structure = structure.clone();
+        blocking(move || {
+            let location = location.pinned()?;
+            let metadata = Metadata::load(&location)?;
+            metadata.check_fits(&structure)?;
+            let store = Store::new(&location, &metadata, structure.dtype.itemsize())?;
+            Ok(Arc::new(ZarrArray { store: Arc::new(store), structure }) as Arc<dyn Dataset>)
+        })
+        .await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
@@ -86,7 +91,7 @@ impl Dataset for ZarrArray {
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
         let region = positions(&self.structure, selection)?;
-        Ok(Data::Array(read::read(&self.store, &self.structure.dtype, region)))
+        Ok(Data::Array(read::read(&self.store, &self.structure.dtype, region).await?))
     }
 
     async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
@@ -100,14 +105,8 @@ impl Dataset for ZarrArray {
         };
         let region = write::region(&self.structure, selection, mode)?;
         let after = write::grown(&self.structure, &region, self.store.grid())?;
-        write::write(&self.store, &self.structure.dtype, &region, data).await?;
-        if after.shape != self.structure.shape {
-            let (store, shape) = (self.store.clone(), after.shape.clone());
-            // Only now, so that after a crash the directory never promises what was not written.
-            let locks = store.location().locks();
-            let _whole = locks.whole.lock().await;
-            blocking(move || Metadata::grow(store.location(), &shape)).await?;
-        }
+        let grown = (after.shape != self.structure.shape).then(|| after.shape.clone());
+        write::write(&self.store, &self.structure.dtype, &region, data, grown).await?;
         Ok(Structure::Array(after))
     }
 }

@@ -4,7 +4,11 @@ mod beneath;
 mod fault;
 mod list;
 mod lock;
-mod name;
+pub(super) mod name;
+mod pin;
+mod remove;
+mod stage;
+mod stream;
 mod uri;
 mod write;
 
@@ -21,8 +25,10 @@ use girih_model::{Error, NodePath, Result};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use fault::storage_full;
-pub use lock::Locks;
 pub use name::is_temporary;
+pub use pin::Identity;
+pub use stage::Stage;
+pub use stream::stream;
 pub use uri::path_of_uri;
 pub use write::Draft;
 
@@ -37,7 +43,6 @@ pub struct Directory {
     handle: OwnedFd,
     /// The kernel has `openat2`.
     openat2: bool,
-    locks: lock::Registry,
 }
 
 /// A file or directory at or below a [`Directory`].
@@ -46,6 +51,8 @@ pub struct Location {
     directory: Arc<Directory>,
     /// Relative; has only normal components. Empty for the directory itself.
     path: PathBuf,
+    /// Held open: what lies beneath is found there, wherever the directory has gone meanwhile.
+    pin: Option<Arc<pin::Pin>>,
 }
 
 impl Directory {
@@ -71,7 +78,11 @@ impl Directory {
                 .map_err(|e| bad("cannot be written", e.into()))?;
         }
         let openat2 = beneath::is_supported(&handle);
-        Ok(Arc::new(Self { path: lexically_clean(&absolute), canonical, handle, openat2, locks: Default::default() }))
+        let directory = Arc::new(Self { path: lexically_clean(&absolute), canonical, handle, openat2 });
+        if writable {
+            super::scratch::offer(&directory);
+        }
+        Ok(directory)
     }
 
     pub fn path(&self) -> &Path {
@@ -80,7 +91,7 @@ impl Directory {
 
     /// The location of this directory itself.
     pub fn root(self: &Arc<Self>) -> Location {
-        Location { directory: self.clone(), path: PathBuf::new() }
+        self.at(PathBuf::new())
     }
 
     /// The location of an absolute path, if it lies (by its name) at or below this directory.
@@ -89,12 +100,16 @@ impl Directory {
             return None;
         }
         let below = path.strip_prefix(&self.path).or_else(|_| path.strip_prefix(&self.canonical)).ok()?;
-        Some(Location { directory: self.clone(), path: below.to_path_buf() })
+        Some(self.at(below.to_path_buf()))
     }
 
     /// Where the data of a node goes: one directory per key.
     pub fn location_of(self: &Arc<Self>, path: &NodePath) -> Location {
-        Location { directory: self.clone(), path: name::of_node(path) }
+        self.at(name::of_node(path))
+    }
+
+    fn at(self: &Arc<Self>, path: PathBuf) -> Location {
+        Location { directory: self.clone(), path, pin: None }
     }
 }
 
@@ -131,7 +146,7 @@ impl Location {
         let mut parts = Path::new(segment).components();
         match (parts.next(), parts.next()) {
             (Some(Component::Normal(part)), None) if part == segment && !segment.contains('\0') => {
-                Ok(Self { directory: self.directory.clone(), path: self.path.join(segment) })
+                Ok(self.at(self.path.join(segment)))
             }
             _ => Err(Error::malformed(format!("{segment:?} is not the name of a file."))),
         }
@@ -149,13 +164,25 @@ impl Location {
         })
     }
 
+    /// The directory that this lies in; a pinned directory has none.
     pub(crate) fn parent(&self) -> Option<Self> {
-        let path = self.path.parent()?.to_path_buf();
-        Some(Self { directory: self.directory.clone(), path })
+        if self.pin.as_ref().is_some_and(|pin| pin.is_at(&self.path)) {
+            return None;
+        }
+        Some(self.at(self.path.parent()?.to_path_buf()))
+    }
+
+    /// Another path, found from the same place.
+    fn at(&self, path: PathBuf) -> Self {
+        Self { directory: self.directory.clone(), path, pin: self.pin.clone() }
     }
 
     fn open(&self, flags: OFlags) -> std::io::Result<OwnedFd> {
-        beneath::open(&self.directory, &self.path, flags | OFlags::CLOEXEC)
+        let flags = flags | OFlags::CLOEXEC;
+        match self.pin.as_ref().and_then(|pin| Some((pin, pin.below(&self.path)?))) {
+            Some((pin, below)) => beneath::open_pinned(&self.directory, pin.handle(), below, &self.path, flags),
+            None => beneath::open(&self.directory, &self.path, flags),
+        }
     }
 
     fn open_dir(&self) -> std::io::Result<OwnedFd> {
@@ -219,9 +246,9 @@ impl Location {
         Ok(Some(bytes))
     }
 
-    /// Locks that all who write here share.
-    pub fn locks(&self) -> Arc<Locks> {
-        self.directory.locks.of(&self.path)
+    /// The lock that all who write here share.
+    pub fn lock(&self) -> Arc<tokio::sync::Mutex<()>> {
+        lock::of(&self.directory.canonical.join(&self.path))
     }
 
     fn fault(&self, doing: &str, e: std::io::Error) -> Error {

@@ -12,13 +12,6 @@ use super::{TableFile, file_index, read_file, write_batch};
 use crate::place::{Draft, Location};
 use crate::pool::blocking;
 
-fn begin(format: &dyn TableFile, location: &Location, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
-    if let Some(directory) = location.parent() {
-        directory.create_dir_all()?;
-    }
-    format.write(location.draft()?, schema)
-}
-
 pub(super) async fn replace(
     format: &'static dyn TableFile,
     location: &Location,
@@ -27,7 +20,7 @@ pub(super) async fn replace(
     mut table: TableData,
 ) -> Result<()> {
     let place = location.clone();
-    let mut writer = blocking(move || begin(format, &place, schema)).await?;
+    let mut writer = blocking(move || format.write(place.draft()?, schema)).await?;
     while let Some(batch) = table.batches.try_next().await? {
         (writer, fit) = blocking(move || {
             write_batch(&mut *writer, fit.apply(batch)?)?;
@@ -35,8 +28,8 @@ pub(super) async fn replace(
         })
         .await?;
     }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
+    let lock = location.lock();
+    let _turn = lock.lock().await;
     blocking(move || writer.finish()?.publish_durable()).await
 }
 
@@ -63,8 +56,8 @@ pub(super) async fn append(
         rows += batch.num_rows() as u64;
         batches.push(batch);
     }
-    let locks = location.locks();
-    let _whole = locks.whole.lock().await;
+    let lock = location.lock();
+    let _turn = lock.lock().await;
     let merged = blocking({
         let (location, declared) = (location.clone(), declared.clone());
         move || merged(format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
@@ -93,7 +86,7 @@ fn begin_with_rows(
     {
         return Ok(writer);
     }
-    let mut writer = begin(format, location, schema.clone())?;
+    let mut writer = format.write(location.draft()?, schema.clone())?;
     for batch in read_file(format, location, schema, None)? {
         writer.write(&batch?)?;
     }

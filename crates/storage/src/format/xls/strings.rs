@@ -1,4 +1,4 @@
-//! The table of all strings of a workbook (\[MS-XLS\], 2.4.265), kept in a temporary file.
+//! The table of all strings of a workbook (\[MS-XLS\], 2.4.265), kept in a scratch file.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,20 +1,21 @@
 //! Single chunks: where they lie, how they are encoded.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::sync::MutexGuard;
 
-use bytes::Bytes;
 use girih_model::{Error, Result, ResultExt};
 
 use super::metadata::{Codec, Metadata};
-use crate::place::{Location, Locks};
+use crate::place::Location;
+use crate::place::file::Identity;
 
 /// The chunks of one array.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// The directory of the array.
     location: Location,
+    /// Which directory it was when the array was opened.
+    identity: Identity,
     chunk: Vec<u64>,
     codec: Codec,
     /// Bytes of one chunk, decoded.
@@ -31,12 +32,52 @@ thread_local! {
 }
 
 impl Store {
-    pub(super) fn new(location: Location, metadata: &Metadata, itemsize: usize) -> Result<Self> {
+    /// `location` is pinned: what is found in it belongs to `metadata`.
+    pub(super) fn new(location: &Location, metadata: &Metadata, itemsize: usize) -> Result<Self> {
         let nbytes = metadata.chunk.iter().try_fold(itemsize as u64, |bytes, len| bytes.checked_mul(*len));
         let nbytes = nbytes.filter(|bytes| *bytes <= MAX_CHUNK).ok_or_else(|| {
             Error::unsupported(format!("The chunks of this array are larger than {MAX_CHUNK} bytes."))
         })?;
-        Ok(Self { location, chunk: metadata.chunk.clone(), codec: metadata.codec, nbytes: nbytes as usize })
+        Ok(Self {
+            identity: location.identity()?,
+            location: location.unpinned(),
+            chunk: metadata.chunk.clone(),
+            codec: metadata.codec,
+            nbytes: nbytes as usize,
+        })
+    }
+
+    /// The same chunks, as long as the directory is held open.
+    ///
+    /// # Errors
+    /// `Gone` when the array has been deleted.
+    pub(super) fn pinned(&self) -> Result<Self> {
+        Ok(Self { location: self.location.pinned()?, chunk: self.chunk.clone(), ..*self })
+    }
+
+    /// The same, if it still is the array that was opened, and no other in its place.
+    ///
+    /// # Errors
+    /// `Gone` when it is not.
+    pub(super) fn pinned_same(&self) -> Result<Self> {
+        let pinned = self.pinned()?;
+        if pinned.location.identity()? != self.identity {
+            return Err(self.gone());
+        }
+        Ok(pinned)
+    }
+
+    /// A chunk was not found: it was never written, or there is no array any more.
+    ///
+    /// # Errors
+    /// `Gone` when there is none. (Where an array is deleted, its `zarr.json` goes first.)
+    pub(super) fn check_present(&self) -> Result<()> {
+        if Metadata::exists(&self.location)? { Ok(()) } else { Err(self.gone()) }
+    }
+
+    fn gone(&self) -> Error {
+        Error::gone("The data of this array has been deleted.")
+            .context(format!("looking for {}", self.location.absolute().display()))
     }
 
     pub(super) fn location(&self) -> &Location {
@@ -58,22 +99,13 @@ impl Store {
     }
 
     /// `c/0/1`; for a 0-d array, which is planned as one of one axis, `c`.
-    fn path(&self, index: &[u64]) -> String {
+    pub(super) fn path(&self, index: &[u64]) -> String {
         let mut path = String::from("c");
         for n in index.iter().take(self.chunk.len()) {
             path.push('/');
             path.push_str(&n.to_string());
         }
         path
-    }
-
-    /// The directory of a chunk's file.
-    pub(super) fn directory(&self, index: &[u64]) -> Result<Location> {
-        let path = self.path(index);
-        match path.rsplit_once('/') {
-            Some((directory, _)) => self.location.join(directory),
-            None => Ok(self.location.clone()),
-        }
     }
 
     /// The file of a chunk as it is; `None` when it was never written.
@@ -93,9 +125,16 @@ impl Store {
     /// # Errors
     /// `Internal` when the file is damaged.
     pub(super) fn load(&self, index: &[u64]) -> Result<Option<Vec<u8>>> {
-        let Some(encoded) = self.load_encoded(index)? else { return Ok(None) };
+        self.load_encoded(index)?.map(|encoded| self.decode(index, encoded)).transpose()
+    }
+
+    /// The items in the file of a chunk.
+    ///
+    /// # Errors
+    /// `Internal` when it is damaged.
+    pub(super) fn decode(&self, index: &[u64], encoded: Vec<u8>) -> Result<Vec<u8>> {
         if self.codec == Codec::Raw {
-            return Ok(Some(encoded));
+            return Ok(encoded);
         }
         let decoded = DECOMPRESSOR.with_borrow_mut(|slot| {
             if slot.is_none() {
@@ -105,7 +144,7 @@ impl Store {
             slot.as_mut().map_or_else(|| Ok(Vec::new()), |context| context.decompress(&encoded, self.nbytes))
         });
         match decoded {
-            Ok(bytes) if bytes.len() == self.nbytes => Ok(Some(bytes)),
+            Ok(bytes) if bytes.len() == self.nbytes => Ok(bytes),
             Ok(bytes) => {
                 Err(self.damaged(index, &format!("it decodes to {} bytes instead of {}", bytes.len(), self.nbytes)))
             }
@@ -113,32 +152,12 @@ impl Store {
         }
     }
 
-    /// Writes a chunk; its name is durable after the directory has been synchronised.
-    pub(super) fn save(&self, index: &[u64], items: &[u8]) -> Result<()> {
-        let file = self.location.join(&self.path(index))?;
-        let mut draft = match file.draft() {
-            Err(e) if e.kind() == girih_model::ErrorKind::Gone => {
-                self.directory(index)?.create_dir_all()?;
-                file.draft()?
-            }
-            made => made?,
-        };
-        let written = match self.codec {
-            Codec::Raw => draft.write_all(items),
-            Codec::Zstd { level } => {
-                let encoded = compress(level, items).internal(|| format!("compressing chunk {}", self.path(index)))?;
-                draft.write_all(&encoded)
-            }
-        };
-        written.map_err(|e| draft.fault(e))?;
-        draft.publish()
-    }
-
-    /// Keeps others from updating this chunk meanwhile.
-    pub(super) fn lock<'a>(&self, locks: &'a Locks, index: &[u64]) -> MutexGuard<'a, ()> {
-        let mut hasher = DefaultHasher::new();
-        index.hash(&mut hasher);
-        locks.part(hasher.finish())
+    /// The file of a chunk with these items.
+    pub(super) fn encode<'a>(&self, items: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        match self.codec {
+            Codec::Raw => Ok(items.into()),
+            Codec::Zstd { level } => Ok(compress(level, items).internal(|| "compressing a chunk".into())?.into()),
+        }
     }
 
     fn damaged(&self, index: &[u64], how: &str) -> Error {
@@ -148,14 +167,14 @@ impl Store {
     }
 }
 
-fn compress(level: i32, items: &[u8]) -> std::io::Result<Bytes> {
+fn compress(level: i32, items: &[u8]) -> std::io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|(have, _)| *have != level) {
             *slot = Some((level, zstd::bulk::Compressor::new(level)?));
         }
         match slot {
-            Some((_, context)) => context.compress(items).map(Bytes::from),
-            None => Ok(Bytes::new()),
+            Some((_, context)) => context.compress(items),
+            None => Ok(Vec::new()),
         }
     })
 }

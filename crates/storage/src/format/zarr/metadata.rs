@@ -65,6 +65,11 @@ impl Metadata {
         Self::parse(json)
     }
 
+    /// Whether there is an array in this directory.
+    pub(super) fn exists(directory: &Location) -> Result<bool> {
+        Ok(directory.child(NAME)?.open_if_exists()?.is_some())
+    }
+
     pub(super) fn load(directory: &Location) -> Result<Self> {
         let file = directory.child(NAME)?;
         let text = file.read_all(MAX_BYTES)?.ok_or_else(|| {

@@ -3,6 +3,7 @@
 //! A region goes through memory in *bands*: stretches of it that are contiguous in C order, cut
 //! along one axis where chunks end, so that each chunk is touched once where memory allows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use girih_model::slice::Axis;
@@ -112,6 +113,23 @@ impl Plan {
     pub(super) fn bands(self: &Arc<Self>) -> impl Iterator<Item = Band> + Send + use<> {
         let plan = self.clone();
         std::iter::successors(self.first(), move |band| plan.after(band))
+    }
+
+    /// Bytes of an item.
+    pub(super) fn itemsize(&self) -> usize {
+        self.itemsize
+    }
+
+    /// Numbers of the chunks that the region (without steps) touches, axis by axis.
+    pub(super) fn touched(&self) -> Vec<Range<u64>> {
+        let axes = self.region.iter().zip(&self.chunk);
+        axes.map(|(axis, len)| axis.start / len..(axis.start + axis.count).div_ceil(*len)).collect()
+    }
+
+    /// Whether every item of a chunk lies in the region (without steps).
+    pub(super) fn covers(&self, chunk: &[u64]) -> bool {
+        let mut axes = self.region.iter().zip(&self.chunk).zip(chunk);
+        axes.all(|((axis, len), n)| axis.start <= n * len && axis.start + axis.count >= (n + 1) * len)
     }
 
     /// Bytes of a band.

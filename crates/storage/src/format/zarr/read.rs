@@ -17,19 +17,20 @@ use crate::pool::blocking;
 /// Bands that are decoded at the same time: while one goes out, the next is made.
 const READ_AHEAD: usize = 2;
 
-pub(super) fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> ArrayData {
+pub(super) async fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> Result<ArrayData> {
     let itemsize = dtype.itemsize();
     let shape = region.shape();
     let plan = Arc::new(Plan::new(&region.0, store.grid(), itemsize));
     let bands = plan.bands();
     let store = store.clone();
+    let store = Arc::new(blocking(move || store.pinned()).await?);
     let pieces = stream::iter(bands)
         .map(move |band| {
             let (store, plan) = (store.clone(), plan.clone());
             blocking(move || assemble(&store, &plan, &band, itemsize))
         })
         .buffered(READ_AHEAD);
-    ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() }
+    Ok(ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() })
 }
 
 fn assemble(store: &Store, plan: &Plan, band: &Band, itemsize: usize) -> Result<Bytes> {
@@ -38,15 +39,21 @@ fn assemble(store: &Store, plan: &Plan, band: &Band, itemsize: usize) -> Result<
     if let [visit] = visits.as_slice()
         && visit.whole
         && visit.is_straight()
+        && let Some(chunk) = store.load(&visit.chunk)?
     {
         // The band is the chunk.
-        return Ok(store.load(&visit.chunk)?.map_or_else(|| Bytes::from(vec![0; nbytes]), Bytes::from));
+        return Ok(chunk.into());
     }
     let mut items = vec![0; nbytes];
+    let mut complete = true;
     for visit in &visits {
-        if let Some(chunk) = store.load(&visit.chunk)? {
-            copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize);
+        match store.load(&visit.chunk)? {
+            Some(chunk) => copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize),
+            None => complete = false,
         }
+    }
+    if !complete {
+        store.check_present()?;
     }
     Ok(items.into())
 }
@@ -65,6 +72,6 @@ pub(super) async fn stored(store: &Arc<Store>, region: Fitted, accept: &[&str]) 
     }
     let index: Vec<u64> = store.grid().iter().zip(&region.0).map(|(len, axis)| axis.start / len).collect();
     let store = store.clone();
-    let file = blocking(move || store.load_encoded(&index)).await?;
+    let file = blocking(move || store.pinned()?.load_encoded(&index)).await?;
     Ok(file.map(|bytes| StoredBytes { encoding, bytes: bytes.into() }))
 }

@@ -1,6 +1,6 @@
 //! What the suite for all formats does not see: files, damage, memory.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use girih_model::structure::array::Chunks;
 use girih_model::{ArrayData, DType, ErrorKind, Part, Slice};
 
@@ -66,7 +66,12 @@ async fn damage_is_named() {
     std::fs::remove_file(&chunk).unwrap();
     let (_, items) = gather(dataset.read(&Selection::block(vec![1, 0])).await.unwrap()).await;
     assert!(items.iter().all(|byte| *byte == 0));
+    // Without the description there is no array, and nothing is zero.
+    std::fs::remove_file(room.directory.path().join("a/b/zarr.json")).unwrap();
+    let Data::Array(array) = dataset.read(&Selection::block(vec![1, 0])).await.unwrap() else { panic!() };
+    assert_eq!(array.pieces.try_collect::<Vec<_>>().await.unwrap_err().kind(), ErrorKind::Gone);
     std::fs::remove_dir_all(room.directory.path().join("a/b")).unwrap();
+    assert_eq!(dataset.read(&Selection::all()).await.err().expect("an error").kind(), ErrorKind::Gone);
     assert_eq!(room.storage.open(&source).await.err().expect("an error").kind(), ErrorKind::Gone);
 }
 
@@ -98,4 +103,119 @@ async fn growing_is_told_to_other_readers_last() {
     assert_eq!(serde_json::to_value(&after).unwrap()["chunks"], serde_json::json!([[1, 1, 1], [3]]));
     let json = std::fs::read_to_string(room.directory.path().join("a/b/zarr.json")).unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["shape"], serde_json::json!([3, 3]));
+}
+
+/// A body that ends as it is told to.
+fn body(nbytes: usize, fill: u8, end: Option<Result<&'static [u8]>>) -> girih_model::ByteStream {
+    let pieces = (0..nbytes).step_by(1 << 20).map(move |at| Ok(vec![fill; (nbytes - at).min(1 << 20)].into()));
+    let end = end.map(|end| end.map(bytes::Bytes::from_static));
+    Box::pin(futures::stream::iter(pieces.chain(end)))
+}
+
+fn files(room: &Room) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![room.directory.path().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_or_damaged_leaves_the_array_as_it_was() {
+    let cases = [([3000, 3000], [1000, 3000], ""), ([3000, 3000], [7, 3000], "2:2999"), ([9, 9], [4, 4], "1:8,2:9")];
+    for (shape, chunk, slice) in cases {
+        let room = Room::new();
+        let (source, items) = counted(&room, &shape, &chunk).await;
+        let dataset = room.open(&source).await;
+        let selection = Selection::slice(Slice::parse(slice).unwrap());
+        let shape = positions(source.structure.as_array().unwrap(), &selection).unwrap().shape();
+        let nbytes = shape.iter().product::<u64>() as usize * 2;
+        let before = files(&room);
+        let write = async |pieces| {
+            let data = Data::Array(ArrayData { dtype: DType::of("u2"), shape: shape.clone(), pieces });
+            dataset.write(&selection, data, Write::Replace).await
+        };
+        for (pieces, kind) in [
+            (body(nbytes - 2, 1, None), ErrorKind::Unprocessable),
+            (body(nbytes, 1, Some(Ok(b"xx"))), ErrorKind::Unprocessable),
+            (body(nbytes, 1, Some(Err(Error::malformed("lost")))), ErrorKind::Malformed),
+        ] {
+            assert_eq!(write(pieces).await.unwrap_err().kind(), kind);
+            assert_eq!(gather(dataset.read(&Selection::all()).await.unwrap()).await.1, items);
+            assert_eq!(files(&room), before);
+        }
+        // Nor does a sender who goes away.
+        let mut cut = Box::pin(write(Box::pin(body(nbytes - 2, 1, None).chain(futures::stream::pending()))));
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(300), &mut cut).await.is_err());
+        drop(cut);
+        assert_eq!(gather(dataset.read(&Selection::all()).await.unwrap()).await.1, items);
+        for _ in 0..100 {
+            if files(&room) == before {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(files(&room), before);
+        write(body(nbytes, 1, None)).await.unwrap();
+        assert_eq!(files(&room), before);
+    }
+}
+
+/// The writer began with an array that is no more; another has its name.
+#[tokio::test]
+async fn a_slow_writer_does_not_write_into_the_next_array() {
+    for (shape, chunk) in [([3000, 3000], [100, 3000]), ([4, 4], [4, 4]), ([4, 4], [3, 3])] {
+        let room = Room::new();
+        let (source, _) = counted(&room, &shape, &chunk).await;
+        let dataset = room.open(&source).await;
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let nbytes = shape.iter().product::<u64>() as usize * 2;
+        let half = nbytes / 2;
+        let rest = futures::stream::once(async move {
+            wait.await.unwrap();
+            Ok(bytes::Bytes::from(vec![9; nbytes - half]))
+        });
+        let pieces = Box::pin(body(half, 9, None).chain(rest));
+        let slow = tokio::spawn({
+            let (dataset, shape) = (dataset.clone(), shape.to_vec());
+            async move {
+                let data = Data::Array(ArrayData { dtype: DType::of("u2"), shape, pieces });
+                dataset.write(&Selection::all(), data, Write::Replace).await
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        room.storage.remove(&source.assets).await.unwrap();
+        let (again, items) = counted(&room, &shape, &chunk).await;
+        assert_eq!(again.assets, source.assets, "it has the same place");
+        let files_after = files(&room);
+        go.send(()).unwrap();
+        let e = slow.await.unwrap().unwrap_err();
+        assert!(e.kind() == ErrorKind::Gone && e.message().contains("deleted"), "{e}");
+        // Nor does one who has opened it before.
+        let data = || Data::Array(ArrayData::whole(DType::of("u2"), shape.to_vec(), vec![7; nbytes]));
+        assert_eq!(dataset.write(&Selection::all(), data(), Write::Replace).await.unwrap_err().kind(), ErrorKind::Gone);
+        assert_eq!(gather(room.open(&again).await.read(&Selection::all()).await.unwrap()).await.1, items);
+        assert_eq!(files(&room), files_after);
+    }
+}
+
+/// What a writer that was killed has left is removed by the next one, and never listed.
+#[tokio::test]
+async fn leftovers_are_removed() {
+    let room = Room::new();
+    let (source, _) = counted(&room, &[4], &[2]).await;
+    let left = room.directory.path().join("a/b/.girih=1-2-3");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("c.0"), "x").unwrap();
+    assert_eq!(room.storage.manifest(&source.assets[0]).await.unwrap(), ["c/0", "c/1", "zarr.json"]);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&left).unwrap().set_modified(long_ago).unwrap();
+    let data = Data::Array(ArrayData::whole(DType::of("u2"), vec![4], vec![7; 8]));
+    room.open(&source).await.write(&Selection::all(), data, Write::Replace).await.unwrap();
+    assert!(!left.exists());
 }

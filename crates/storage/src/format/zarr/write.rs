@@ -1,22 +1,17 @@
-//! Writing a region, chunk by chunk, as the items arrive.
+//! Writing a region, band by band, as the items arrive.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::TryStreamExt;
 use girih_model::slice::{Axis, Dim, Fitted};
 use girih_model::{ArrayData, ArrayStructure, ByteStream, DType, Error, Part, Result, Selection};
 
 use super::chunk::Store;
-use super::copy::copy;
 use super::grid::regular_chunks;
-use super::plan::{Plan, Visit};
+use super::plan::Plan;
+use super::staging::Staging;
 use crate::dataset::{Write, positions};
-use crate::pool::blocking;
-
-/// Chunks of a band that are written at the same time: most of the time they wait for the disk.
-const WRITERS: usize = 4;
 
 /// Where the items go.
 pub(super) fn region(structure: &ArrayStructure, selection: &Selection, mode: Write) -> Result<Fitted> {
@@ -87,9 +82,18 @@ pub(super) fn grown(structure: &ArrayStructure, region: &Fitted, chunk: &[u64]) 
     Ok(structure)
 }
 
-/// Writes `data` to the region. When it returns, all chunks are durable; on an error some may
-/// already hold new items, each of them as a whole.
-pub(super) async fn write(store: &Arc<Store>, dtype: &DType, region: &Fitted, data: ArrayData) -> Result<()> {
+/// Writes `data` to the region, and then the shape to which the array has grown. When it returns, all is durable.
+///
+/// # Errors
+/// `Unprocessable` when the data does not fit, or any error of its stream: then the array is what it was. `Gone`
+/// when the array has been deleted meanwhile.
+pub(super) async fn write(
+    store: &Arc<Store>,
+    dtype: &DType,
+    region: &Fitted,
+    data: ArrayData,
+    grown: Option<Vec<u64>>,
+) -> Result<()> {
     if data.dtype != *dtype {
         return Err(Error::unprocessable(format!("The array has the dtype {dtype}, but the data has {}.", data.dtype)));
     }
@@ -100,49 +104,27 @@ pub(super) async fn write(store: &Arc<Store>, dtype: &DType, region: &Fitted, da
             region.shape()
         )));
     }
-    let itemsize = dtype.itemsize();
-    let plan = Arc::new(Plan::new(&region.0, store.grid(), itemsize));
-    let mut body = Body { pieces: data.pieces, rest: Bytes::new() };
-    let mut directories = BTreeSet::new();
-    for band in plan.bands() {
-        let items = body.take(plan.nbytes(&band)).await?;
-        let visits = plan.visits(&band);
-        for visit in &visits {
-            // All chunks of one directory follow each other: remember each directory once.
-            directories.insert(visit.chunk[..visit.chunk.len() - 1].to_vec());
-        }
-        stream::iter(visits)
-            .map(|visit| {
-                let (store, items) = (store.clone(), items.clone());
-                blocking(move || update(&store, &visit, &items, itemsize))
-            })
-            .buffer_unordered(WRITERS)
-            .try_collect::<()>()
-            .await?;
+    let plan = Plan::new(&region.0, store.grid(), dtype.itemsize());
+    let body = Body { pieces: data.pieces, rest: Bytes::new() };
+    if plan.first().is_none() {
+        return body.finish().await;
     }
-    body.finish().await?;
-    let store = store.clone();
-    blocking(move || {
-        directories.into_iter().try_for_each(|mut index| {
-            index.push(0);
-            store.directory(&index)?.sync_dir()
-        })
-    })
-    .await
+    let mut staging = Staging::begin(store.clone(), plan).await?;
+    match stage(&mut staging, body).await {
+        Ok(()) => staging.publish(grown).await,
+        Err(e) => {
+            staging.discard().await;
+            Err(e)
+        }
+    }
 }
 
-/// Brings one chunk up to date with a band.
-fn update(store: &Store, visit: &Visit, band: &[u8], itemsize: usize) -> Result<()> {
-    let locks = store.location().locks();
-    let _updating = store.lock(&locks, &visit.chunk);
-    if visit.whole && visit.is_straight() {
-        return store.save(&visit.chunk, &band[visit.in_band.start..][..store.nbytes()]);
+async fn stage(staging: &mut Staging, mut body: Body) -> Result<()> {
+    for band in staging.plan().bands() {
+        let items = body.take(staging.plan().nbytes(&band)).await?;
+        staging.add(&band, items).await?;
     }
-    // Also at the edge: what lies beyond our shape may belong to one who has made the array grow.
-    let kept = if visit.whole { None } else { store.load(&visit.chunk)? };
-    let mut items = kept.unwrap_or_else(|| vec![0; store.nbytes()]);
-    copy(&mut items, &visit.in_chunk, band, &visit.in_band, &visit.counts, itemsize);
-    store.save(&visit.chunk, &items)
+    body.finish().await
 }
 
 /// The incoming items, in portions of our choice.

@@ -1,7 +1,5 @@
 //! What lies below a directory.
 
-use std::path::PathBuf;
-
 use girih_model::{Error, Result};
 use rustix::fs::{Dir, FileType, OFlags};
 
@@ -77,7 +75,7 @@ impl Location {
 
     /// Some file systems do not tell the kind in a listing.
     fn kind_of(&self, name: &str) -> Result<FileType> {
-        let entry = Self { directory: self.directory.clone(), path: PathBuf::from(&self.path).join(name) };
+        let entry = self.at(self.path.join(name));
         let handle = entry.open(OFlags::PATH | OFlags::NOFOLLOW).map_err(|e| entry.fault("looking at", e))?;
         let stat = rustix::fs::fstat(&handle).map_err(|e| entry.fault("looking at", e.into()))?;
         Ok(FileType::from_raw_mode(stat.st_mode))

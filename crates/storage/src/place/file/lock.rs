@@ -2,49 +2,41 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
-const STRIPES: usize = 32;
+use tokio::sync::Mutex as AsyncMutex;
 
-/// The locks of one place.
-#[derive(Debug, Default)]
-pub struct Locks {
-    /// For what concerns the whole, across await points.
-    pub whole: Arc<tokio::sync::Mutex<()>>,
-    stripes: [Mutex<()>; STRIPES],
-}
+/// One lock for each place of the file system, however many directories are configured over it.
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::default);
 
-impl Locks {
-    /// The lock of part number `n`, for blocking work; hold one at a time.
-    pub fn part(&self, n: u64) -> MutexGuard<'_, ()> {
-        // Nothing is guarded but the order of file operations, so a panic elsewhere leaves nothing broken.
-        self.stripes[(n % STRIPES as u64) as usize].lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The lock of a place, by its path without links.
+pub(super) fn of(path: &Path) -> Arc<AsyncMutex<()>> {
+    REGISTRY.of(path)
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<Places>);
+struct Registry(Mutex<Places>);
 
 #[derive(Debug, Default)]
 struct Places {
-    locks: HashMap<PathBuf, Weak<Locks>>,
+    locks: HashMap<PathBuf, Weak<AsyncMutex<()>>>,
     /// Forget unused ones when there are this many.
     sweep_at: usize,
 }
 
 impl Registry {
-    pub(super) fn of(&self, path: &Path) -> Arc<Locks> {
+    fn of(&self, path: &Path) -> Arc<AsyncMutex<()>> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(locks) = places.locks.get(path).and_then(Weak::upgrade) {
-            return locks;
+        if let Some(lock) = places.locks.get(path).and_then(Weak::upgrade) {
+            return lock;
         }
         if places.locks.len() >= places.sweep_at {
-            places.locks.retain(|_, locks| locks.strong_count() > 0);
+            places.locks.retain(|_, lock| lock.strong_count() > 0);
             places.sweep_at = 64 + 2 * places.locks.len();
         }
-        let locks = Arc::new(Locks::default());
-        places.locks.insert(path.to_path_buf(), Arc::downgrade(&locks));
-        locks
+        let lock = Arc::new(AsyncMutex::default());
+        places.locks.insert(path.to_path_buf(), Arc::downgrade(&lock));
+        lock
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn unique() -> String {
     format!("{time:x}-{:x}-{:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub(super) fn temporary() -> String {
+pub(in crate::place) fn temporary() -> String {
     format!("{TEMPORARY}{}", unique())
 }
 

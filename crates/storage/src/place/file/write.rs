@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use girih_model::{Error, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{Location, name};
@@ -77,6 +77,8 @@ impl Location {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&parent, &temporary, flags, Mode::from_raw_mode(0o666))
             .map_err(|e| self.fault("creating", e.into()))?;
+        // Tells those who tidy up that it is not abandoned. Some file systems cannot tell.
+        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok(Draft { file: file.into(), parent, temporary, target: self.clone(), published: false })
     }
 
@@ -91,6 +93,17 @@ impl Location {
     pub fn sync_dir(&self) -> Result<()> {
         let handle = self.open_dir().map_err(|e| self.fault("opening", e))?;
         rustix::fs::fsync(handle).map_err(|e| self.fault("making durable", e.into()))
+    }
+
+    /// Makes this directory in one that is there; it may exist. Its name is durable only after
+    /// [`Location::sync_dir`] of the latter.
+    pub(crate) fn create_dir_within(&self) -> Result<()> {
+        let place = self.parent().ok_or_else(|| Error::internal("Internal server error"))?;
+        let parent = place.open_dir().map_err(|e| place.fault("opening", e))?;
+        match rustix::fs::mkdirat(&parent, self.name(), Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(e) => Err(self.fault("creating", e.into())),
+        }
     }
 
     /// Makes this directory and those above it, durably; it may exist.
@@ -163,75 +176,6 @@ impl Location {
         Err(Error::internal("Internal server error")
             .context(format!("no free name for a directory beside {}", self.absolute().display())))
     }
-
-    /// Removes this file, or this directory with all that is in it, and the directories above that
-    /// become empty. Links are removed, not followed. Nothing there is fine.
-    pub fn remove_all(&self) -> Result<()> {
-        let Some(parent) = self.parent() else {
-            return Err(Error::internal("Internal server error").context("removing a whole storage directory"));
-        };
-        let kind = self.kind()?;
-        if kind == Some(FileType::Directory) {
-            // Files as they are found, directories afterwards from the deepest up: no recursion.
-            let mut directories = vec![self.clone()];
-            let mut next = 0;
-            while next < directories.len() {
-                let directory = directories[next].clone();
-                next += 1;
-                for entry in directory.all_entries()? {
-                    let below = directory.child(&entry.name)?;
-                    if entry.kind == FileType::Directory {
-                        directories.push(below)
-                    } else {
-                        below.unlink(AtFlags::empty())?
-                    }
-                }
-            }
-            directories.iter().rev().try_for_each(|directory| directory.unlink(AtFlags::REMOVEDIR))?;
-        } else if kind.is_some() {
-            self.unlink(AtFlags::empty())?;
-        }
-        let mut above = Some(parent);
-        while let Some(place) = above.filter(|place| !place.path.as_os_str().is_empty()) {
-            above = place.parent();
-            if place.unlink(AtFlags::REMOVEDIR).is_err() {
-                // Not empty: it stays, and with it all above; unless another who tidies up was faster.
-                match place.sync_dir() {
-                    Err(e) if e.kind() == girih_model::ErrorKind::Gone => {}
-                    synced => return synced,
-                }
-            }
-        }
-        self.directory_root().sync_dir()
-    }
-
-    fn directory_root(&self) -> Self {
-        Self { directory: self.directory.clone(), path: Default::default() }
-    }
-
-    /// What is here, links not followed.
-    fn kind(&self) -> Result<Option<FileType>> {
-        match self.open(OFlags::PATH | OFlags::NOFOLLOW) {
-            Ok(handle) => {
-                let stat = rustix::fs::fstat(&handle).map_err(|e| self.fault("looking at", e.into()))?;
-                Ok(Some(FileType::from_raw_mode(stat.st_mode)))
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.fault("looking at", e)),
-        }
-    }
-
-    fn unlink(&self, flags: AtFlags) -> Result<()> {
-        let Some(place) = self.parent() else { return Ok(()) };
-        let parent = match place.open_dir() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened.map_err(|e| place.fault("opening", e))?,
-        };
-        match rustix::fs::unlinkat(&parent, self.name(), flags) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(self.fault("removing", e.into())),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -271,25 +215,6 @@ mod tests {
         assert_eq!(first.absolute(), place.absolute());
         assert!(second.name().starts_with("c="), "{second:?}");
         place.create_dir_all().unwrap();
-    }
-
-    #[test]
-    fn removing_takes_everything_and_empty_parents_but_follows_no_link() {
-        let (temp, root) = room();
-        let outside = tempfile::tempdir().unwrap();
-        std::fs::write(outside.path().join("keep"), "").unwrap();
-        for file in ["a/b/c/0/0", "a/b/zarr.json", "other/x"] {
-            let file = root.join(file).unwrap();
-            file.parent().unwrap().create_dir_all().unwrap();
-            file.write_durable(b"").unwrap();
-        }
-        std::os::unix::fs::symlink(outside.path(), temp.path().join("a/b/link")).unwrap();
-        root.join("a/b").unwrap().remove_all().unwrap();
-        root.join("a/b").unwrap().remove_all().unwrap();
-        assert!(!temp.path().join("a").exists());
-        assert!(temp.path().join("other/x").exists());
-        assert!(outside.path().join("keep").exists());
-        assert!(root.remove_all().is_err());
     }
 
     #[test]
