@@ -166,14 +166,15 @@ fn is_used(library: &str, code: &str) -> bool {
 fn every_dependency_is_used() {
     let mut faults = Vec::new();
     let mut used = Vec::new();
-    for name in crates() {
-        let folder = root().join("crates").join(&name);
+    let members = crates().into_iter().map(|name| format!("crates/{name}")).chain(["fuzz".to_owned()]);
+    for member in members {
+        let folder = root().join(&member);
         let code: String =
             files(&["rs"]).iter().filter(|path| path.starts_with(&folder)).map(|path| read(path)).collect();
         for (section, names) in manifest(&read(&folder.join("Cargo.toml"))) {
             for library in names.into_iter().filter(|_| section.ends_with("dependencies")) {
                 if !is_used(&library, &code) {
-                    faults.push(format!("crates/{name} does not use {library}"));
+                    faults.push(format!("{member} does not use {library}"));
                 }
                 used.push(library);
             }

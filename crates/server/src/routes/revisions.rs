@@ -12,12 +12,12 @@ use crate::links::encode;
 use crate::paging::{Next, Paging};
 
 pub(super) async fn list(ask: Ask, _: Body) -> Reply {
-    let paging = Paging::of(ask.query())?;
+    let paging = Paging::of(ask.query(), false)?;
     if matches!(paging.page, Page::After(_)) {
         return Err(Error::malformed("Revisions have no cursor; use page[offset].").into());
     }
     let path = ask.path()?;
-    let (offset, limit) = (paging.offset(), paging.limit);
+    let (offset, limit) = (paging.offset.unwrap_or(0), paging.limit);
     let (revisions, count) = ask.read(ask.engine().revisions(ask.caller(), &path, offset, limit)).await?;
     let end = offset.saturating_add(revisions.len() as u64);
     let next = if end < count && !revisions.is_empty() { Next::Offset(end) } else { Next::None };

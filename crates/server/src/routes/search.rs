@@ -1,7 +1,7 @@
 //! Listing and searching the children of a container, or all that lies below it.
 
 use axum::body::Body;
-use girih_engine::search::{Count, DistinctWants, Page, Scope, SearchRequest, SortKey};
+use girih_engine::search::{Count, DistinctWants, Scope, SearchRequest, SortKey};
 use girih_model::filter::KeyPath;
 use girih_model::query;
 use girih_model::wire::{BucketReply, DistinctReply, Envelope};
@@ -35,10 +35,10 @@ pub(super) async fn descendants(ask: Ask, _: Body) -> Reply {
 async fn search(ask: Ask, endpoint: &str, scope: Scope) -> Reply {
     let view = View::of(&ask)?;
     let query = ask.query();
-    let paging = Paging::of(query)?;
-    let path = ask.path()?;
     let sort = sorting::parse(query)?;
     let custom_order = sort.iter().any(|sort| sort.key != SortKey::Created);
+    let paging = Paging::of(query, custom_order)?;
+    let path = ask.path()?;
     let limit = if view.only_counts() { 0 } else { paging.limit };
     let request = SearchRequest {
         scope,
@@ -50,13 +50,11 @@ async fn search(ask: Ask, endpoint: &str, scope: Scope) -> Reply {
         want: view.want(),
     };
     let found = ask.read(ask.engine().search(ask.caller(), &path, request)).await?;
-    let next = match found.next.filter(|_| limit > 0) {
-        None => Next::None,
-        // As in the protocol, an order of one's own pages by offset, unless the caller has come with a cursor.
-        Some(_) if custom_order && !matches!(paging.page, Page::After(_)) => {
-            Next::Offset(paging.offset().saturating_add(found.entries.len() as u64))
-        }
-        Some(cursor) => Next::Cursor(cursor),
+    let next_offset = paging.offset.map(|offset| offset.saturating_add(found.entries.len() as u64));
+    let next = match (found.next.filter(|_| limit > 0), next_offset.filter(|_| custom_order)) {
+        (None, _) => Next::None,
+        (Some(cursor), Some(offset)) => Next::Both(offset, cursor),
+        (Some(cursor), None) => Next::Cursor(cursor),
     };
     let url = format!("{}/{endpoint}/{}", ask.api(), encode(&path));
     let links = paging.links(&url, query, next);

@@ -94,6 +94,7 @@ async fn pages_follow_each_other_and_keep_what_was_asked() {
     assert_eq!(walk(&server, "/api/v1/search/?page[limit]=2&page[offset]=3").await, all[3..]);
     let sorted = ["c4", "c3", "c2", "c1", "c0", "deep", "arr"];
     assert_eq!(walk(&server, "/api/v1/search/?page[limit]=2&sort=-n").await, sorted);
+    assert_eq!(walk(&server, "/api/v1/search/?page[limit]=2&sort=-n&page[offset]=3").await, sorted[3..]);
     let filter = "filter[in][condition][key]=color&filter[in][condition][value]=[\"red\",\"blue\"]";
     assert_eq!(
         walk(&server, &format!("/api/v1/search/?page[limit]=2&sort=-n&{filter}")).await,
@@ -102,6 +103,26 @@ async fn pages_follow_each_other_and_keep_what_was_asked() {
     assert_eq!(walk(&server, &format!("/api/v1/search/?page[limit]=2&{filter}")).await, ["c0", "c1", "c2", "c4"]);
     let deep = walk(&server, "/api/v1/search-deep/?page[limit]=2").await;
     assert_eq!(deep, ["c0", "c1", "c2", "c3", "c4", "deep", "child", "arr"]);
+}
+
+/// Old clients look for an offset there; the cursor is what keeps deep pages cheap, and exact while others write.
+#[tokio::test]
+async fn sorted_pages_go_on_by_cursor_and_tell_the_offset() {
+    let server = server().await;
+    let next = |page: &Value| {
+        let link = page["links"]["next"].as_str().unwrap();
+        link.strip_prefix(&format!("http://{}", server.address)).unwrap().to_owned()
+    };
+    let page = server.read("/api/v1/search/?page[limit]=2&sort=n").await.ok();
+    let second = next(&page);
+    assert!(second.contains("page[offset]=2") && second.contains("page[cursor]="), "{second}");
+    assert_eq!(keys(&server.read(&second).await.ok()), ["c2", "c3"]);
+    let by_offset = server.read("/api/v1/search/?page[limit]=2&sort=n&page[offset]=2").await.ok();
+    assert_eq!(keys(&by_offset), ["c2", "c3"]);
+    let by_cursor = second.replace("page[offset]=2&", "");
+    let page = server.read(&by_cursor).await.ok();
+    assert_eq!(keys(&page), ["c2", "c3"]);
+    assert!(!next(&page).contains("page[offset]"), "{page}");
 }
 
 #[tokio::test]
