@@ -80,7 +80,7 @@ def test_what_a_caller_has_left_behind_is_finished(start, tmp_path):
     np.testing.assert_array_equal(stored["n"], numbers["n"])
 
 
-def test_a_clean_stop_leaves_one_file(start, tmp_path):
+def test_a_clean_stop_leaves_the_whole_catalog_in_its_file(start, tmp_path):
     configured = tmp_path / "config.yml"
     configured.write_text(
         f"catalog: {{uri: 'sqlite:///{tmp_path}/conf/catalog.db', init_if_not_exists: true, writable_storage: [{tmp_path}/conf/data]}}\n"
@@ -93,7 +93,7 @@ def test_a_clean_stop_leaves_one_file(start, tmp_path):
         server.http().post("/metadata/", json={"structure_family": "container", "id": "x"}).raise_for_status()
         assert (tmp_path / name / "catalog.db-wal").exists()
         assert server.stop() == 0
-        assert {path.name for path in (tmp_path / name).iterdir()} == {"catalog.db", "data"}
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"catalog.db", "catalog.db-reserve", "data"}
 
 
 def connects(address):

@@ -158,6 +158,8 @@ fn is_used(library: &str, code: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     code.match_indices(&name).any(|(at, _)| {
         let (before, after) = (&code[..at], &code[at + name.len()..]);
+        // `::name` says that a crate is meant, and not a function of ours.
+        let before = before.strip_suffix("::").filter(|rest| !rest.ends_with(is_word)).unwrap_or(before);
         (!before.ends_with(is_word) && after.starts_with("::")) || (before.ends_with("use ") && after.starts_with(';'))
     })
 }
