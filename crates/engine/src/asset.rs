@@ -1,9 +1,11 @@
 //! Raw files behind the data.
 
+use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use girih_model::{Asset, DataSource, Error, Node, NodePath, Result, ResultExt};
+use girih_model::{Asset, ByteStream, DataSource, Error, Node, NodePath, Result, ResultExt};
 
 use crate::access::Permission;
 use crate::engine::Mount;
@@ -11,7 +13,7 @@ use crate::{Caller, Engine};
 
 /// An open file to be sent as it is.
 pub struct AssetFile {
-    pub file: std::fs::File,
+    file: Arc<File>,
     /// Bytes.
     pub size: u64,
     pub modified: SystemTime,
@@ -19,6 +21,20 @@ pub struct AssetFile {
     pub name: String,
     /// Guessed from the name.
     pub media_type: String,
+}
+
+impl AssetFile {
+    pub fn new(file: File, name: String) -> Result<Self> {
+        let metadata = file.metadata().internal(|| format!("reading the size of the asset {name}"))?;
+        let media_type = mime_guess::from_path(&name).first_or_octet_stream().to_string();
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(Self { file: Arc::new(file), size: metadata.len(), modified, name, media_type })
+    }
+
+    /// These bytes of it, read as they are sent.
+    pub fn bytes(&self, range: Range<u64>) -> ByteStream {
+        girih_storage::place::file::stream(self.file.clone(), range)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +63,7 @@ impl Engine {
             )),
             (_, relative) => {
                 let (file, location) = mount.storage.open_asset(&asset, relative).await?;
-                describe(file, location.name())
+                AssetFile::new(file, location.name())
             }
         }
     }
@@ -90,11 +106,4 @@ impl Engine {
             .ok_or_else(|| Error::not_found(format!("This node exists but it does not have an Asset with id {id}.")))?;
         Ok((mount, node, source, asset))
     }
-}
-
-fn describe(file: std::fs::File, name: String) -> Result<AssetFile> {
-    let metadata = file.metadata().internal(|| format!("reading the size of the asset {name}"))?;
-    let media_type = mime_guess::from_path(&name).first_or_octet_stream().to_string();
-    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Ok(AssetFile { file, size: metadata.len(), modified, name, media_type })
 }

@@ -18,11 +18,16 @@ mod blosc2;
 mod coding;
 mod streaming;
 
-use coding::{Coding, choose, preferences};
+use coding::{Coding, choose, preferences, streamed};
 
 /// Left in a response: bytes of one item, which some codings profit from.
 #[derive(Clone, Copy)]
 pub(crate) struct Itemsize(pub(crate) usize);
+
+/// Left in a response: a file on its way to a disk. Who asks for a coding gets it, whether it helps or not, as in the
+/// protocol; who wants to know the length asks for `identity`.
+#[derive(Clone, Copy)]
+pub(crate) struct Download;
 
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let accepted = weighted(request.headers(), header::ACCEPT_ENCODING);
@@ -64,7 +69,11 @@ async fn encode(response: Response, candidates: &[Coding], length: Option<u64>) 
     let pieces = body.into_data_stream().map(|piece| {
         piece.or_error(|_| Error::internal("Internal server error").context("compressing a body that broke off"))
     });
-    let choice = match choose(candidates, pieces.boxed(), itemsize, length).await {
+    let choice = match parts.extensions.get::<Download>() {
+        Some(Download) => Ok(streamed(candidates, pieces.boxed(), length)),
+        None => choose(candidates, pieces.boxed(), itemsize, length).await,
+    };
+    let choice = match choice {
         Ok(choice) => choice,
         Err(error) => return Failure::from(error).into_response(),
     };

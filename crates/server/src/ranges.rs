@@ -1,5 +1,7 @@
 //! Parts of a file (RFC 9110, 14): `Range`, `If-Range`, multipart answers.
 
+use std::ops::Range;
+
 use axum::http::{HeaderMap, HeaderValue, header};
 use girih_model::{Error, Result};
 
@@ -22,6 +24,10 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    pub(crate) fn range(self) -> Range<u64> {
+        self.start..self.start + self.len
+    }
+
     pub(crate) fn content_range(self, size: u64) -> String {
         format!("bytes {}-{}/{size}", self.start, self.start + self.len - 1)
     }

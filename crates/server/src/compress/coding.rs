@@ -8,7 +8,7 @@
 //! | `gzip` | one gzip member (RFC 1952), flushed piece by piece | yes |
 //!
 //! [`choose`] is the usual door: it looks at the beginning of a body and lets it pass untouched when
-//! it would not shrink.
+//! it would not shrink. Downloads of files go through [`streamed`].
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{StreamExt, TryStreamExt, once};
@@ -117,6 +117,15 @@ pub(crate) async fn choose(
     Ok(Choice { coding, body: stream(coding, chain(begin, rest), itemsize, length), length: None })
 }
 
+/// Compresses a body with the first of `candidates` that needs only a piece of it at a time and can be unpacked so.
+pub(super) fn streamed(candidates: &[Coding], body: ByteStream, length: Option<u64>) -> Choice {
+    let coding = candidates.iter().copied().find(|coding| matches!(coding, Coding::Zstd | Coding::Gzip));
+    match coding.filter(|_| length.is_none_or(|length| length >= SMALLEST)) {
+        Some(coding) => Choice { coding, body: stream(coding, body, 1, length), length: None },
+        None => Choice { coding: Coding::Identity, body, length },
+    }
+}
+
 /// Compresses a body that is in memory, at once.
 fn compress(coding: Coding, body: &[u8], itemsize: usize) -> Vec<u8> {
     match coding {
@@ -217,6 +226,22 @@ mod tests {
         check(&[], vec![ramp(1000)], true, Coding::Identity).await;
         check(&[Coding::Lz4, Coding::Zstd], vec![ramp(100_000); 3], true, Coding::Lz4).await;
         check(&[Coding::Lz4, Coding::Zstd], vec![ramp(100_000); 3], false, Coding::Zstd).await;
+    }
+
+    #[tokio::test]
+    async fn downloads_go_out_in_the_coding_that_was_asked_for() {
+        for (candidates, length, expected) in [
+            (&[Coding::Blosc2, Coding::Lz4, Coding::Zstd][..], 1_000_000, Coding::Zstd),
+            (&[Coding::Gzip, Coding::Zstd], 1_000_000, Coding::Gzip),
+            (&[Coding::Blosc2, Coding::Lz4], 1_000_000, Coding::Identity),
+            (&[Coding::Zstd], 100, Coding::Identity),
+        ] {
+            let plain = noise(length);
+            let choice = streamed(candidates, body(vec![plain.clone()]), Some(length as u64));
+            assert_eq!(choice.coding, expected);
+            assert_eq!(choice.length.is_some(), expected == Coding::Identity);
+            assert_eq!(decode(expected, &choice.body.try_collect::<Vec<_>>().await.unwrap().concat()), plain);
+        }
     }
 
     #[tokio::test]

@@ -1,8 +1,5 @@
 //! Raw files behind the data.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
@@ -11,20 +8,17 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_engine::asset::AssetFile;
-use girih_engine::blocking;
-use girih_model::{ByteStream, Error, Result, ResultExt};
+use girih_model::Result;
 use serde_json::json;
 
 use crate::ask::Ask;
 use crate::client::Dialect;
+use crate::compress::Download;
 use crate::data::{attachment, nosniff, streaming};
 use crate::envelope::REVALIDATE;
 use crate::error::{Reply, detail};
 use crate::ranges::{Part, Wanted, wanted};
 use crate::{envelope, etag};
-
-/// Bytes that are read from a file at once.
-const PIECE: u64 = 1 << 20;
 
 pub(super) async fn bytes(ask: Ask, _: Body) -> Reply {
     let path = ask.path()?;
@@ -43,19 +37,18 @@ fn send(headers: &HeaderMap, dialect: Dialect, asset: AssetFile) -> Result<Respo
         HeaderValue::try_from(httpdate::fmt_http_date(asset.modified)).unwrap_or(HeaderValue::from_static(""));
     let media_type =
         HeaderValue::try_from(&asset.media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let file = Arc::new(asset.file);
     let mut response = if etag::matches(&etag::if_none_match(headers), &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         match wanted(headers, size, &etag, &modified)? {
-            Wanted::Whole => whole(StatusCode::OK, media_type, file, Part { start: 0, len: size }),
+            Wanted::Whole => whole(StatusCode::OK, media_type, &asset, Part { start: 0, len: size }),
             Wanted::Parts(parts) => match parts.as_slice() {
                 [part] => {
-                    let mut response = whole(StatusCode::PARTIAL_CONTENT, media_type, file, *part);
+                    let mut response = whole(StatusCode::PARTIAL_CONTENT, media_type, &asset, *part);
                     content_range(&mut response, part.content_range(size));
                     response
                 }
-                parts => multipart(media_type, file, parts, size),
+                parts => multipart(media_type, &asset, parts),
             },
             Wanted::Unsatisfiable => {
                 let message = format!("The file has {size} bytes; the requested range lies beyond them.");
@@ -75,8 +68,9 @@ fn send(headers: &HeaderMap, dialect: Dialect, asset: AssetFile) -> Result<Respo
     Ok(response)
 }
 
-fn whole(status: StatusCode, media_type: HeaderValue, file: Arc<File>, part: Part) -> Response {
-    let mut response = Response::new(streaming(pieces(file, part)));
+fn whole(status: StatusCode, media_type: HeaderValue, asset: &AssetFile, part: Part) -> Response {
+    let mut response = Response::new(streaming(asset.bytes(part.range())));
+    response.extensions_mut().insert(Download);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response.headers_mut().insert(header::CONTENT_LENGTH, part.len.into());
@@ -84,22 +78,19 @@ fn whole(status: StatusCode, media_type: HeaderValue, file: Arc<File>, part: Par
 }
 
 /// `multipart/byteranges` (RFC 9110, 14.6).
-fn multipart(media_type: HeaderValue, file: Arc<File>, parts: &[Part], size: u64) -> Response {
+fn multipart(media_type: HeaderValue, asset: &AssetFile, parts: &[Part]) -> Response {
+    let size = asset.size;
     let boundary = format!("{:032x}", rand::random::<u128>());
     let media_type = media_type.to_str().unwrap_or("application/octet-stream");
-    let heads: Vec<(Bytes, Part)> = parts
-        .iter()
-        .map(|part| {
-            let range = part.content_range(size);
-            let head = format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n");
-            (Bytes::from(head), *part)
-        })
-        .collect();
+    let head = |part: &Part| {
+        let range = part.content_range(size);
+        Bytes::from(format!("\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {range}\r\n\r\n"))
+    };
     let end = Bytes::from(format!("\r\n--{boundary}--\r\n"));
-    let length = heads.iter().map(|(head, part)| head.len() as u64 + part.len).sum::<u64>() + end.len() as u64;
-    let body = stream::iter(heads)
-        .flat_map(move |(head, part)| stream::once(async move { Ok(head) }).chain(pieces(file.clone(), part)));
-    let body = body.chain(stream::once(async move { Ok(end) }));
+    let length = parts.iter().map(|part| head(part).len() as u64 + part.len).sum::<u64>() + end.len() as u64;
+    let once = |bytes| stream::once(async move { Ok(bytes) });
+    let bodies: Vec<_> = parts.iter().map(|part| once(head(part)).chain(asset.bytes(part.range()))).collect();
+    let body = stream::iter(bodies).flatten().chain(once(end));
     let mut response = Response::new(streaming(body.boxed()));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let content_type = HeaderValue::try_from(format!("multipart/byteranges; boundary={boundary}"));
@@ -112,27 +103,6 @@ fn content_range(response: &mut Response, range: String) {
     if let Ok(range) = HeaderValue::try_from(range) {
         response.headers_mut().insert(header::CONTENT_RANGE, range);
     }
-}
-
-/// Reads a part of a file, piece by piece.
-fn pieces(file: Arc<File>, part: Part) -> ByteStream {
-    let steps = stream::try_unfold(part, move |rest| {
-        let file = file.clone();
-        async move {
-            if rest.len == 0 {
-                return Ok(None);
-            }
-            let len = rest.len.min(PIECE);
-            let read = blocking(move || {
-                let mut piece = vec![0; len as usize];
-                file.read_exact_at(&mut piece, rest.start).internal(|| "reading an asset".into())?;
-                Ok(Bytes::from(piece))
-            });
-            let piece = read.await?;
-            Ok::<_, Error>(Some((piece, Part { start: rest.start + len, len: rest.len - len })))
-        }
-    });
-    steps.boxed()
 }
 
 pub(super) async fn manifest(ask: Ask, _: Body) -> Reply {
@@ -163,13 +133,8 @@ mod tests {
     async fn check(headers: &[(header::HeaderName, &str)]) -> (u16, String, String) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let asset = AssetFile {
-            file,
-            size: 10,
-            modified: UNIX_EPOCH + Duration::from_secs(86_400),
-            name: "x.txt".into(),
-            media_type: "text/plain".into(),
-        };
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(86_400)).unwrap();
+        let asset = AssetFile::new(file, "x.txt".into()).unwrap();
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(*value).unwrap()));
         let response = match send(&headers.collect(), Dialect::default(), asset) {
             Ok(response) => response,

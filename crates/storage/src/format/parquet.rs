@@ -1,15 +1,17 @@
 //! Apache Parquet: the format in which tables are kept, one file per partition, and one to export to.
 //!
 //! The Arrow schema travels along in the file's metadata (`ARROW:schema`), so that types that
-//! Parquet itself does not have come back as they were.
+//! Parquet itself does not have come back as they were. Whole seconds and `date64` are kept as the nearest type that
+//! Parquet does have, as all other writers of Parquet do: without one, readers would find bare numbers.
 
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
+use bytes::Bytes;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, ResultExt, Structure, TableData};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
@@ -109,12 +111,8 @@ impl TableFile for Parquet {
 
     fn check(&self, schema: &Schema) -> Result<()> {
         for field in schema.fields() {
-            let alone = Arc::new(Schema::new(vec![field.clone()]));
-            let holds = !has_union(field.data_type())
-                && ArrowWriter::try_new(Vec::new(), alone, None)
-                    .and_then(ArrowWriter::into_serialized_writer)
-                    .and_then(|(_file, factory)| factory.create_column_writers(0))
-                    .is_ok();
+            let data_type = field.data_type();
+            let holds = !has_union(data_type) && guarded(|| comes_back(data_type)).is_some_and(|back| back.is_ok());
             if !holds {
                 return Err(Error::unprocessable(format!(
                     "The column {:?} has the type {}, which Parquet does not have. Use application/vnd.apache.arrow.file instead.",
@@ -153,6 +151,39 @@ impl TableFile for Parquet {
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
         Ok(Box::new(ParquetWriter::begin(draft, schema)?))
+    }
+}
+
+/// Writes a value of this type and reads it again.
+fn comes_back(data_type: &DataType) -> Result<()> {
+    let schema = Arc::new(Schema::new(vec![Field::new("x", kept(data_type), true)]));
+    let missing = new_null_array(schema.field(0).data_type(), 1);
+    let batch = RecordBatch::try_new(schema.clone(), vec![missing]).internal(|| "making a row".into())?;
+    let mut writer = ParquetWriter::begin(Vec::new(), schema.clone())?;
+    writer.write(&batch)?;
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(Box::new(writer).finish()?))
+        .and_then(ParquetRecordBatchReaderBuilder::build)
+        .or_error(|e| damaged(e))?;
+    let read = reader.next().transpose().or_error(|e| damaged(e))?;
+    if read.is_none_or(|read| read.column(0).data_type() != schema.field(0).data_type()) {
+        return Err(damaged(&"it has another type"));
+    }
+    Ok(())
+}
+
+/// The type in the file.
+fn kept(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(kept(field.data_type())));
+    match data_type {
+        DataType::Timestamp(TimeUnit::Second, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+        DataType::Time32(TimeUnit::Second) => DataType::Time32(TimeUnit::Millisecond),
+        DataType::Date64 => DataType::Date32,
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::FixedSizeList(field, len) => DataType::FixedSizeList(inner(field), *len),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(field, sorted) => DataType::Map(inner(field), *sorted),
+        _ => data_type.clone(),
     }
 }
 
@@ -212,7 +243,10 @@ fn decoded<T, E: std::error::Error + Send + Sync + 'static>(decode: impl FnOnce(
     guarded(decode).ok_or_else(|| damaged(&"it contradicts itself"))?.or_error(|e| damaged(e))
 }
 
-struct ParquetWriter<W: std::io::Write + Send>(ArrowWriter<W>);
+struct ParquetWriter<W: std::io::Write + Send> {
+    writer: ArrowWriter<W>,
+    fit: Fit,
+}
 
 impl<W: std::io::Write + Send> ParquetWriter<W> {
     fn begin(out: W, schema: SchemaRef) -> Result<Self> {
@@ -220,21 +254,25 @@ impl<W: std::io::Write + Send> ParquetWriter<W> {
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .build();
-        ArrowWriter::try_new(out, schema, Some(properties)).map(Self).map_err(write_fault)
+        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(kept(field.data_type())));
+        let in_file = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()));
+        let fit = Fit::new(&schema, &in_file)?;
+        let writer = ArrowWriter::try_new(out, in_file, Some(properties)).map_err(write_fault)?;
+        Ok(Self { writer, fit })
     }
 }
 
 impl<W: std::io::Write + Send> BatchWriter<W> for ParquetWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.0.write(batch).map_err(write_fault)
+        self.writer.write(&self.fit.apply(batch.clone())?).map_err(write_fault)
     }
 
     fn out(&mut self) -> &mut W {
-        self.0.inner_mut()
+        self.writer.inner_mut()
     }
 
     fn finish(self: Box<Self>) -> Result<W> {
-        self.0.into_inner().map_err(write_fault)
+        self.writer.into_inner().map_err(write_fault)
     }
 }
 
@@ -248,6 +286,7 @@ fn write_fault(e: parquet::errors::ParquetError) -> Error {
 #[cfg(test)]
 mod tests {
     use girih_model::{ErrorKind, TableStructure};
+    use parquet::basic::{LogicalType, TimeUnit as Unit};
 
     use super::*;
 
@@ -261,21 +300,43 @@ mod tests {
 
     #[test]
     fn types_that_parquet_lacks_are_named() {
-        let union =
-            arrow::datatypes::UnionFields::from_fields(vec![arrow::datatypes::Field::new("a", DataType::Int8, true)]);
+        let union = arrow::datatypes::UnionFields::from_fields(vec![Field::new("a", DataType::Int8, true)]);
         let union = DataType::Union(union, arrow::datatypes::UnionMode::Sparse);
         let list = DataType::new_list(union, true);
         let empty = DataType::Struct(arrow::datatypes::Fields::empty());
-        for data_type in [list, empty] {
-            let schema = Schema::new(vec![arrow::datatypes::Field::new("odd", data_type, true)]);
+        let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+        let numbers = DataType::new_list(DataType::Int8, true);
+        let categories = DataType::Dictionary(Box::new(DataType::Int8), Box::new(numbers));
+        let runs = DataType::RunEndEncoded(
+            Arc::new(Field::new("run_ends", DataType::Int32, false)),
+            Arc::new(Field::new("values", DataType::Int8, true)),
+        );
+        for data_type in [list, empty, interval, categories, runs] {
+            let schema = Schema::new(vec![Field::new("odd", data_type, true)]);
             let e = Parquet.check(&schema).unwrap_err();
             assert!(e.kind() == ErrorKind::Unprocessable && e.message().contains("\"odd\""), "{e}");
         }
     }
 
+    #[test]
+    fn times_are_times_for_every_reader() {
+        let wanted = [
+            (DataType::Timestamp(TimeUnit::Second, Some("UTC".into())), LogicalType::timestamp(true, Unit::MILLIS)),
+            (DataType::Time32(TimeUnit::Second), LogicalType::time(false, Unit::MILLIS)),
+            (DataType::Date64, LogicalType::Date),
+        ];
+        for (data_type, expected) in wanted {
+            let writer =
+                ParquetWriter::begin(Vec::new(), Arc::new(Schema::new(vec![Field::new("a", data_type.clone(), true)])));
+            let file = Bytes::from(Box::new(writer.unwrap()).finish().unwrap());
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+            assert_eq!(reader.parquet_schema().column(0).logical_type_ref(), Some(&expected), "{data_type}");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_no_parquet_is_refused() {
-        let schema = Arc::new(Schema::new(vec![arrow::datatypes::Field::new("a", DataType::Int8, true)]));
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int8, true)]));
         let structure = Structure::Table(TableStructure::new(schema, 1));
         for body in ["", "PAR1", "PAR1PAR1PAR1", "hello world, this is text"] {
             let body = futures::stream::iter([Ok(bytes::Bytes::from(body))]);

@@ -23,8 +23,8 @@ const READ_AHEAD: usize = 2;
 ///
 /// # Errors
 /// `Internal`, in the stream, when the file ends before the range does.
-pub fn stream(file: File, range: Range<u64>) -> ByteStream {
-    let file = Arc::new(file);
+pub fn stream(file: impl Into<Arc<File>>, range: Range<u64>) -> ByteStream {
+    let file = file.into();
     let end = range.end;
     let pieces = range.step_by(PIECE as usize).map(move |at| {
         let file = file.clone();
