@@ -117,9 +117,9 @@ pub(crate) async fn choose(
     Ok(Choice { coding, body: stream(coding, chain(begin, rest), itemsize, length), length: None })
 }
 
-/// Compresses a body with the first of `candidates` that needs only a piece of it at a time and can be unpacked so.
+/// Compresses a body with the first of `candidates` that works piece by piece.
 pub(super) fn streamed(candidates: &[Coding], body: ByteStream, length: Option<u64>) -> Choice {
-    let coding = candidates.iter().copied().find(|coding| matches!(coding, Coding::Zstd | Coding::Gzip));
+    let coding = candidates.iter().copied().find(|coding| *coding != Coding::Lz4);
     match coding.filter(|_| length.is_none_or(|length| length >= SMALLEST)) {
         Some(coding) => Choice { coding, body: stream(coding, body, 1, length), length: None },
         None => Choice { coding: Coding::Identity, body, length },
@@ -231,9 +231,10 @@ mod tests {
     #[tokio::test]
     async fn downloads_go_out_in_the_coding_that_was_asked_for() {
         for (candidates, length, expected) in [
-            (&[Coding::Blosc2, Coding::Lz4, Coding::Zstd][..], 1_000_000, Coding::Zstd),
+            (&[Coding::Lz4, Coding::Zstd, Coding::Gzip][..], 1_000_000, Coding::Zstd),
+            (&[Coding::Blosc2, Coding::Zstd], 1_000_000, Coding::Blosc2),
             (&[Coding::Gzip, Coding::Zstd], 1_000_000, Coding::Gzip),
-            (&[Coding::Blosc2, Coding::Lz4], 1_000_000, Coding::Identity),
+            (&[Coding::Lz4], 1_000_000, Coding::Identity),
             (&[Coding::Zstd], 100, Coding::Identity),
         ] {
             let plain = noise(length);
