@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use girih_model::{Error, Result};
 
-pub use file::{Directory, Draft, Location, Stage};
+pub use file::{Directory, Draft, Location, Stage, Turn};
 
 /// The directories that may be read, and those that may be written. Writable ones are readable.
 #[derive(Debug, Clone, Default)]

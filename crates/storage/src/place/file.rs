@@ -25,6 +25,7 @@ use girih_model::{Error, NodePath, Result};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use fault::storage_full;
+pub use lock::Turn;
 pub use name::is_temporary;
 pub use pin::Identity;
 pub use stage::Stage;
@@ -244,11 +245,6 @@ impl Location {
                 .context(format!("reading {}, more than {limit} bytes", self.absolute().display())));
         }
         Ok(Some(bytes))
-    }
-
-    /// The lock that all who write here share.
-    pub fn lock(&self) -> Arc<tokio::sync::Mutex<()>> {
-        lock::of(&self.directory.canonical.join(&self.path))
     }
 
     fn fault(&self, doing: &str, e: std::io::Error) -> Error {

@@ -8,8 +8,8 @@ use girih_model::{Error, Result, TableData};
 use super::encode::BatchWriter;
 use super::fit::Fit;
 use super::index::RowIndex;
-use super::{TableFile, file_index, read_file, write_batch};
-use crate::place::{Draft, Location};
+use super::{TableFile, deleted, file_index, read_file, write_batch};
+use crate::place::{Draft, Location, Turn};
 use crate::pool::blocking;
 
 pub(super) async fn replace(
@@ -28,9 +28,9 @@ pub(super) async fn replace(
         })
         .await?;
     }
-    let lock = location.lock();
-    let _turn = lock.lock().await;
-    blocking(move || writer.finish()?.publish_durable()).await
+    let draft = blocking(move || writer.finish()?.synced()).await?;
+    let _turn = turn(location).await?;
+    blocking(move || draft.publish_durable()).await
 }
 
 /// Adds rows by writing the file anew. The rows are taken in before the partition is locked: a slow
@@ -56,8 +56,7 @@ pub(super) async fn append(
         rows += batch.num_rows() as u64;
         batches.push(batch);
     }
-    let lock = location.lock();
-    let _turn = lock.lock().await;
+    let _turn = turn(location).await?;
     let merged = blocking({
         let (location, declared) = (location.clone(), declared.clone());
         move || merged(format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
@@ -73,6 +72,12 @@ pub(super) async fn append(
         writer.finish()?.publish_durable()
     })
     .await
+}
+
+/// The partitions of a table take turns: what is done in one is short, and an order among them harms nobody.
+async fn turn(location: &Location) -> Result<Turn> {
+    let directory = location.parent().ok_or_else(|| Error::internal("a file lies in no directory"))?;
+    directory.turn().await.map_err(deleted)
 }
 
 /// Begins a file with the rows that are there.

@@ -13,11 +13,11 @@ const MANY_CHUNKS: u64 = 10_000;
 /// Chunks of an axis that has no length yet, in bytes.
 const NEW_CHUNK: u64 = 1 << 20;
 
-/// The stored chunk shape for a new array: the first chunk of each axis as the client wants it, so
+/// The stored chunk shape for a new array: the longest chunk of each axis as the client wants it, so
 /// that a block can go out as it is stored, unless that would be far too large or too small.
 pub(super) fn stored_chunk(structure: &ArrayStructure) -> Vec<u64> {
     let itemsize = structure.dtype.itemsize().max(1) as u64;
-    let mut chunk: Vec<u64> = structure.chunks.iter().map(|chunks| chunks.first().unwrap_or(1).max(1)).collect();
+    let mut chunk: Vec<u64> = structure.chunks.iter().map(|chunks| chunks.longest().max(1)).collect();
     for (axis, len) in structure.shape.iter().enumerate() {
         // Made to be extended: a chunk of one would mean one file per appended row.
         if *len == 0 {
@@ -70,8 +70,9 @@ mod tests {
         check("f8", &[4, 4], &[&[(3, 1), (1, 1)], &[(4, 1)]], &[3, 4]);
         check("u2", &[30_000, 512, 512], &[&[(1, 30_000)], &[(512, 1)], &[(512, 1)]], &[1, 512, 512]);
         check("f8", &[], &[], &[]);
-        // Irregular: the first of each axis.
-        check("f8", &[6], &[&[(3, 1), (1, 1), (2, 1)]], &[3]);
+        // Irregular.
+        check("f8", &[6], &[&[(1, 1), (3, 1), (2, 1)]], &[3]);
+        check("f8", &[29_971], &[&[(7, 1), (13, 1), (29_951, 1)]], &[29_951]);
         // One huge chunk is cut into whole rows.
         check("f8", &[100_000, 1000], &[&[(100_000, 1)], &[(1000, 1)]], &[1048, 1000]);
         check("u1", &[1 << 40], &[&[(1 << 40, 1)]], &[8 << 20]);

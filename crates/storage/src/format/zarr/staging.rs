@@ -79,7 +79,7 @@ impl Staging {
     /// # Errors
     /// On an error before the first chunk is visible (`StorageFull`, `Gone`), the array is what it was.
     pub(super) async fn publish(self, grown: Option<Vec<u64>>) -> Result<()> {
-        let turn = self.shared.store.location().lock().lock_owned().await;
+        let turn = self.shared.store.location().turn().await.map_err(deleted)?;
         // The caller may go away; what has been begun is brought to its end.
         pool::to_the_end(async move {
             let published = self.publish_in_turn(grown).await;

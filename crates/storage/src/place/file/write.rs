@@ -21,10 +21,16 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Makes the bytes durable.
+    pub fn synced(self) -> Result<Self> {
+        self.file.sync_data().map_err(|e| self.target.fault("writing", e))?;
+        Ok(self)
+    }
+
     /// Makes the bytes durable and gives the file its name, in place of any before. The name itself
     /// is durable only after [`Location::sync_dir`] of its directory.
     pub fn publish(mut self) -> Result<()> {
-        self.file.sync_data().map_err(|e| self.target.fault("writing", e))?;
+        self = self.synced()?;
         let name = self.target.name();
         rustix::fs::renameat(&self.parent, &self.temporary, &self.parent, &name)
             .map_err(|e| self.target.fault("publishing", e.into()))?;
