@@ -89,11 +89,6 @@ impl Chunks {
         self.runs.iter().map(|(len, _)| *len).max().unwrap_or(0)
     }
 
-    /// Length of the first chunk.
-    pub fn first(&self) -> Option<u64> {
-        self.runs.first().map(|(len, _)| *len)
-    }
-
     /// Start and length of the n-th chunk.
     pub fn extent(&self, mut n: u64) -> Option<(u64, u64)> {
         let mut start = 0;
