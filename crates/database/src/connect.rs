@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use girih_model::{Error, Result, ResultExt};
@@ -13,8 +12,9 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::Semaphore;
 
 use crate::Database;
+use crate::hand::Hand;
 use crate::reserve::Reserve;
-use crate::transaction::undo;
+use crate::transaction::Writer;
 
 /// `girh` in ASCII: marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6769_7268;
@@ -89,29 +89,21 @@ impl Database {
                 )));
             }
         }
-        let unfinished = Arc::new(AtomicBool::new(false));
         let open = |readers: bool, count: u32| {
-            let last = unfinished.clone();
             let options = options(&path);
             let options = if readers { options.pragma("query_only", "ON") } else { options };
             SqlitePoolOptions::new()
                 .max_connections(count)
                 .min_connections(u32::from(!readers))
+                // A connection to a file does not go stale, and what it has prepared and cached is worth keeping.
+                .idle_timeout(None)
+                .max_lifetime(None)
                 .acquire_timeout(Duration::from_secs(30))
                 .after_connect(move |db, _| Box::pin(async move { if readers { limit(db).await } else { Ok(()) } }))
                 .before_acquire(move |db, _| {
                     Box::pin(async move {
                         if readers {
                             limit(db).await?;
-                        }
-                        Ok(true)
-                    })
-                })
-                .after_release(move |db, _| {
-                    let unfinished = last.clone();
-                    Box::pin(async move {
-                        if !readers {
-                            undo(db, &unfinished).await;
                         }
                         Ok(true)
                     })
@@ -124,9 +116,10 @@ impl Database {
         let health = open(true, 1).await.or_error(cannot)?;
         let searches = Arc::new(Semaphore::new(SEARCHES));
         let reserve = Arc::new(Reserve::beside(&path));
+        let hand = Arc::new(Hand::new(&path));
         Ok(Self {
-            writer,
-            unfinished,
+            writer: Writer::new(writer, hand.clone()),
+            hand,
             readers,
             health,
             searches,

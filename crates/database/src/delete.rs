@@ -6,6 +6,7 @@ use girih_model::{Asset, Error, ErrorKind, NodeId, Result};
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::fault::Sqlx;
+use crate::hand::Touched;
 use crate::nodes::{by_id, leaves, parent_of};
 use crate::{Database, sources};
 
@@ -58,6 +59,7 @@ impl Database {
             ));
         }
         let assets = range.assets(&mut tx).await?;
+        let above = node.path.parent();
         if let Some(parent) = parent_of(&mut tx, id).await? {
             let leaves = leaves(&node.metadata, &node.specs, node.family).await?;
             leaves.remove(&mut tx, parent, id.0, &self.paths).await?;
@@ -82,7 +84,8 @@ impl Database {
         // Children refer to their parents: the check at the end of the statement sees all gone.
         let nodes = range.run(&mut tx, &format!("DELETE FROM node WHERE id IN ({SUBTREE})")).await?;
         let unused = drop_unused(&mut tx, assets).await?;
-        tx.commit().await?;
+        tx.commit(if nodes > 1 { Touched::Everything } else { Touched::Nodes(above.into_iter().chain([node.path]).collect()) })
+            .await?;
         Ok(Deleted { nodes, assets: unused })
     }
 }

@@ -7,6 +7,7 @@
 mod connect;
 mod delete;
 mod fault;
+mod hand;
 mod leaf;
 mod nodes;
 mod reserve;
@@ -22,7 +23,6 @@ pub use revisions::RevisionPage;
 pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Search, SearchPage, Sort, SortKey};
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
@@ -30,10 +30,9 @@ use tokio::sync::Semaphore;
 /// Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// One connection.
-    writer: SqlitePool,
-    /// The last one who wrote did not come to the end.
-    unfinished: Arc<AtomicBool>,
+    writer: transaction::Writer,
+    /// Nodes that need not be looked up.
+    hand: Arc<hand::Hand>,
     readers: SqlitePool,
     /// A connection that nobody else waits for.
     health: SqlitePool,

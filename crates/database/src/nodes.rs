@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
 use crate::fault::Sqlx;
+use crate::hand::{LookUp, Touched};
 use crate::leaf::{Learned, Leaves};
 use crate::{Database, now, sources};
 
@@ -46,6 +47,16 @@ impl Database {
     /// The deepest existing node on the way to `path` (the root always exists): when its path is
     /// shorter, the rest may name a part of its data (a column, a group in a file).
     pub async fn deepest(&self, path: &NodePath) -> Result<Node> {
+        let ticket = match self.hand.find(path) {
+            LookUp::Found(node) => return Ok(Node::clone(&node)),
+            LookUp::Missing(ticket) => ticket,
+        };
+        let node = self.look_up(path).await?;
+        self.hand.keep(ticket, &node);
+        Ok(node)
+    }
+
+    async fn look_up(&self, path: &NodePath) -> Result<Node> {
         let text = path.as_str();
         let mut prefixes = vec![""];
         prefixes.extend(text.match_indices('/').map(|(at, _)| &text[..at]));
@@ -69,7 +80,7 @@ impl Database {
         let leaves = leaves(&new.metadata, &new.specs, new.family).await?;
         let mut tx = self.write().await?;
         let (created, learned) = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
-        tx.commit().await?;
+        tx.commit(Touched::Nodes(created.node.path.parent().into_iter().collect())).await?;
         self.paths.remember(learned);
         Ok(created)
     }
@@ -105,7 +116,7 @@ impl Database {
             .await
             .sql("changing a node")?;
         let after = by_id(&mut tx, id).await?;
-        tx.commit().await?;
+        tx.commit(Touched::node(after.path.clone())).await?;
         self.paths.remember(learned);
         Ok((after, revision))
     }
@@ -127,19 +138,20 @@ impl Database {
                 return Err(Error::conflict("The data was resized by someone else at the same time. Try again."));
             }
         }
-        let counted = sqlx::query(
-            "UPDATE node SET data_version = data_version + 1, version = version + ?, updated = ? WHERE id = ?",
+        let counted: Option<String> = sqlx::query_scalar(
+            "UPDATE node SET data_version = data_version + 1, version = version + ?, updated = ? WHERE id = ? \
+             RETURNING path",
         )
         .bind(grown)
         .bind(now())
         .bind(id.0)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await
         .sql("counting a write")?;
-        if counted.rows_affected() == 0 {
+        let Some(path) = counted else {
             return Err(Error::not_found("The node was deleted while its data was being written."));
-        }
-        tx.commit().await
+        };
+        tx.commit(Touched::node(NodePath::parse(&path)?)).await
     }
 }
 

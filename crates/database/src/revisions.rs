@@ -6,6 +6,7 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::Database;
 use crate::fault::Sqlx;
+use crate::hand::Touched;
 
 #[derive(Debug, Clone)]
 pub struct RevisionPage {
@@ -53,7 +54,7 @@ impl Database {
         if deleted.rows_affected() == 0 {
             return Err(Error::not_found(format!("No revision {number} for this node")));
         }
-        tx.commit().await
+        tx.commit(Touched::Nothing).await
     }
 }
 

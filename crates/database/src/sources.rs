@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use girih_model::{Asset, DataSource, Error, Management, NodeId, Result, ResultExt, Structure};
+use girih_model::{Asset, DataSource, Error, Management, NodeId, NodePath, Result, ResultExt, Structure};
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, SqliteConnection};
 
 use crate::Database;
 use crate::fault::Sqlx;
+use crate::hand::Touched;
 
 /// Nodes asked about by one statement.
 const BATCH: usize = 300;
@@ -80,8 +81,8 @@ impl Database {
         .sql("reading assets")?;
         let mut added: Vec<_> = source.assets.into_iter().filter(|asset| !known.contains(&asset.data_uri)).collect();
         add_assets(&mut tx, number, &mut added).await?;
-        count_change(&mut tx, id).await?;
-        tx.commit().await
+        let touched = count_change(&mut tx, id).await?;
+        tx.commit(touched).await
     }
 
     /// An asset of this node. `None` when the node has no such asset.
@@ -129,21 +130,23 @@ impl Database {
         .execute(&mut *tx)
         .await
         .sql("deleting an asset")?;
-        count_change(&mut tx, id).await?;
-        tx.commit().await?;
+        let touched = count_change(&mut tx, id).await?;
+        tx.commit(touched).await?;
         Ok((found, deleted.rows_affected() > 0))
     }
 }
 
 /// What was open and what was known of the data is no longer true.
-async fn count_change(db: &mut SqliteConnection, id: NodeId) -> Result<()> {
-    sqlx::query("UPDATE node SET version = version + 1, data_version = data_version + 1, updated = ? WHERE id = ?")
-        .bind(crate::now())
-        .bind(id.0)
-        .execute(db)
-        .await
-        .sql("counting a change")?;
-    Ok(())
+async fn count_change(db: &mut SqliteConnection, id: NodeId) -> Result<Touched> {
+    let path: Option<String> = sqlx::query_scalar(
+        "UPDATE node SET version = version + 1, data_version = data_version + 1, updated = ? WHERE id = ? RETURNING path",
+    )
+    .bind(crate::now())
+    .bind(id.0)
+    .fetch_optional(db)
+    .await
+    .sql("counting a change")?;
+    path.map_or(Ok(Touched::Nothing), |path| Ok(Touched::node(NodePath::parse(&path)?)))
 }
 
 pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: DataSource) -> Result<DataSource> {

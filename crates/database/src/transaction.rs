@@ -1,58 +1,174 @@
-//! Transactions of the one writer.
+//! Transactions of the one writer, committed in groups.
+//!
+//! A commit waits for the disk, and the disk does not care how much it is given. So each writer works within a
+//! savepoint of a transaction that is shared; who has finished queues up again to commit it, behind those who have
+//! been waiting to work. Whoever comes first commits for all who have finished, and the others find it done. One
+//! writer alone commits at once; of many, each waits for one commit and not for everybody's.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use girih_model::Result;
+use girih_model::{Error, Result};
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::Database;
 use crate::fault::Sqlx;
+use crate::hand::{Hand, Touched};
 
-/// A transaction; what is not committed is undone when it is dropped.
-///
-/// Not sqlx's own: when a commit fails (the disk is full), that one leaves the connection within the
-/// transaction, and there is only this connection.
-pub(crate) struct Transaction {
+/// Where writers queue, in the order of their coming.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    desk: Arc<AsyncMutex<Desk>>,
+    hand: Arc<Hand>,
+}
+
+/// The one connection, while a transaction is open.
+#[derive(Debug)]
+struct Desk {
+    pool: SqlitePool,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
     db: PoolConnection<Sqlite>,
-    open: bool,
-    unfinished: Arc<AtomicBool>,
+    group: Arc<Group>,
+}
+
+/// Those who share a commit.
+#[derive(Debug, Default)]
+struct Group {
+    touched: Mutex<Touched>,
+    outcome: OnceLock<Result<()>>,
+}
+
+/// One writer's part of a transaction; what is not committed is undone when it is dropped.
+pub(crate) struct Transaction {
+    /// Present until the end.
+    desk: Option<OwnedMutexGuard<Desk>>,
+    writer: Writer,
 }
 
 impl Database {
     /// Waits for the turn to write.
     pub(crate) async fn write(&self) -> Result<Transaction> {
-        let db = self.writer.acquire().await.sql("waiting for the turn to write")?;
-        let mut transaction = Transaction { db, open: true, unfinished: self.unfinished.clone() };
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *transaction).await.sql("beginning to write")?;
+        to_the_end(self.writer.clone().begin()).await
+    }
+}
+
+impl Writer {
+    /// `pool` has one connection.
+    pub(crate) fn new(pool: SqlitePool, hand: Arc<Hand>) -> Self {
+        Self { desk: Arc::new(AsyncMutex::new(Desk { pool, open: None })), hand }
+    }
+
+    /// Waits for those who write.
+    pub(crate) async fn close(&self) {
+        let mut desk = self.desk.lock().await;
+        desk.commit(&self.hand).await;
+        desk.pool.close().await;
+    }
+
+    async fn begin(self) -> Result<Transaction> {
+        let mut desk = self.desk.clone().lock_owned().await;
+        desk.begin(&self.hand).await?;
+        let mut transaction = Transaction { desk: Some(desk), writer: self };
+        sqlx::query("SAVEPOINT part").execute(&mut *transaction).await.sql("beginning to write")?;
         Ok(transaction)
+    }
+
+    /// Commits the group, unless somebody has.
+    async fn finish(&self, group: &Arc<Group>) -> Result<()> {
+        let mut desk = self.desk.lock().await;
+        if desk.open.as_ref().is_some_and(|open| Arc::ptr_eq(&open.group, group)) {
+            desk.commit(&self.hand).await;
+        }
+        group.outcome.get().cloned().unwrap_or_else(|| Err(lost()))
+    }
+}
+
+impl Desk {
+    /// Opens a transaction, unless there is one.
+    async fn begin(&mut self, hand: &Hand) -> Result<()> {
+        if self.open.is_none() {
+            let mut db = self.pool.acquire().await.sql("waiting for the turn to write")?;
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.sql("beginning to write")?;
+            // From here on nobody else writes, in whatever process.
+            hand.begin();
+            self.open = Some(Open { db, group: Arc::default() });
+        }
+        Ok(())
+    }
+
+    /// Commits what is open, and tells the group.
+    async fn commit(&mut self, hand: &Hand) {
+        let Some(mut open) = self.open.take() else { return };
+        let touched = std::mem::take(&mut *open.group.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        let committing = hand.commit(touched);
+        let outcome = sqlx::query("COMMIT").execute(&mut *open.db).await.map(drop).sql("committing");
+        drop(committing);
+        if outcome.is_err() {
+            // When a commit fails (the disk is full), SQLite may leave us within the transaction.
+            let _ = sqlx::query("ROLLBACK").execute(&mut *open.db).await;
+        }
+        let _ = open.group.outcome.set(outcome);
+    }
+
+    /// Undoes the part that was begun last. Where SQLite has undone everything by itself, the others hear it.
+    async fn undo(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let undone = sqlx::raw_sql("ROLLBACK TO part; RELEASE part").execute(&mut *open.db).await;
+        if undone.is_err() {
+            self.give_up(lost()).await;
+        }
+    }
+
+    async fn give_up(&mut self, why: Error) {
+        let Some(mut open) = self.open.take() else { return };
+        let _ = sqlx::query("ROLLBACK").execute(&mut *open.db).await;
+        let _ = open.group.outcome.set(Err(why));
     }
 }
 
 impl Transaction {
-    pub(crate) async fn commit(mut self) -> Result<()> {
-        sqlx::query("COMMIT").execute(&mut *self).await.sql("committing")?;
-        self.open = false;
-        Ok(())
+    /// When this returns, what was written is durable. `touched` is what others may have at hand and must not any more.
+    pub(crate) async fn commit(self, touched: Touched) -> Result<()> {
+        to_the_end(self.share_commit(touched)).await
+    }
+
+    async fn share_commit(mut self, touched: Touched) -> Result<()> {
+        sqlx::query("RELEASE part").execute(&mut *self).await.sql("committing")?;
+        let Some(desk) = self.desk.take() else { return Err(lost()) };
+        let Some(group) = desk.open.as_ref().map(|open| open.group.clone()) else { return Err(lost()) };
+        group.touched.lock().unwrap_or_else(PoisonError::into_inner).add(touched);
+        drop(desk);
+        self.writer.finish(&group).await
     }
 }
 
-/// The connection goes back to its pool, where [`undo`] looks at it before the next one gets it.
+/// Runs a step that must not be left halfway, also when its caller does not wait for it: an open transaction keeps
+/// everybody else from writing.
+async fn to_the_end<T: Send + 'static>(step: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(step).await.unwrap_or_else(|_| Err(lost()))
+}
+
+fn lost() -> Error {
+    Error::internal("Internal server error").context("the transaction was undone by another part's failure")
+}
+
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.open {
-            self.unfinished.store(true, Ordering::Release);
+        if let (Some(mut desk), Ok(runtime)) = (self.desk.take(), Handle::try_current()) {
+            let hand = self.writer.hand.clone();
+            runtime.spawn(async move {
+                desk.undo().await;
+                // Others who have finished may be waiting behind us; but if there are none, nobody comes to commit.
+                desk.commit(&hand).await;
+            });
         }
-    }
-}
-
-/// Undoes what the last one left behind.
-pub(crate) async fn undo(db: &mut SqliteConnection, unfinished: &AtomicBool) {
-    if unfinished.swap(false, Ordering::AcqRel) {
-        // SQLite may have rolled back by itself; then this says so, and nobody minds.
-        let _ = sqlx::query("ROLLBACK").execute(db).await;
     }
 }
 
@@ -60,12 +176,14 @@ impl Deref for Transaction {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.db
+        let open = self.desk.as_ref().and_then(|desk| desk.open.as_ref());
+        &open.expect("a transaction is open until it ends").db
     }
 }
 
 impl DerefMut for Transaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.db
+        let open = self.desk.as_mut().and_then(|desk| desk.open.as_mut());
+        &mut open.expect("a transaction is open until it ends").db
     }
 }
