@@ -10,6 +10,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RELEASE = HERE.parent / "target" / "release"
+#: The executable under test.
+GIRIH = os.environ.get("GIRIH", str(RELEASE / "girih"))
 KEY = "secret"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = os.sysconf("SC_CLK_TCK")
@@ -126,7 +128,7 @@ def _configured(directory: Path) -> Path:
 
 
 def girih(directory: Path, port: int = 8801) -> Server:
-    command = [str(RELEASE / "girih"), "serve", "config", str(_configured(directory)), "--port", str(port)]
+    command = [GIRIH, "serve", "config", str(_configured(directory)), "--port", str(port)]
     return Server("girih", command, port, "/healthz", directory / "log")
 
 

@@ -25,6 +25,8 @@ const MIGRATIONS: &[&str] = &[include_str!("../migrations/001-catalog.sql")];
 /// The schema of this version of girih.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
+/// Pages that a connection keeps in memory, in KiB.
+pub(crate) const CACHE: i64 = 16_000;
 const READERS: u32 = 8;
 /// Searches at a time: look-ups never wait behind them.
 const SEARCHES: usize = 5;
@@ -232,7 +234,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(256)
-        .pragma("cache_size", "-16000")
+        .pragma("cache_size", format!("-{CACHE}"))
         .pragma("mmap_size", "268435456")
         .optimize_on_close(true, None)
         .with_regexp()

@@ -84,8 +84,12 @@ impl Database {
         // Children refer to their parents: the check at the end of the statement sees all gone.
         let nodes = range.run(&mut tx, &format!("DELETE FROM node WHERE id IN ({SUBTREE})")).await?;
         let unused = drop_unused(&mut tx, assets).await?;
-        tx.commit(if nodes > 1 { Touched::Everything } else { Touched::Nodes(above.into_iter().chain([node.path]).collect()) })
-            .await?;
+        tx.commit(if nodes > 1 {
+            Touched::Everything
+        } else {
+            Touched::Nodes(above.into_iter().chain([node.path]).collect())
+        })
+        .await?;
         Ok(Deleted { nodes, assets: unused })
     }
 }

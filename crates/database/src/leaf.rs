@@ -6,6 +6,7 @@
 //! objects as a hash of their canonical text, `null` as 0. The elements of a list stand
 //! at a path of their own, marked as elements. Family and specs are rows as well, at reserved paths.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
@@ -79,11 +80,11 @@ fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: &Stored) {
+pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: Stored) {
     match value {
-        Stored::Integer(n) => query.push_bind(*n),
-        Stored::Real(x) => query.push_bind(*x),
-        Stored::Text(text) => query.push_bind(text.clone()),
+        Stored::Integer(n) => query.push_bind(n),
+        Stored::Real(x) => query.push_bind(x),
+        Stored::Text(text) => query.push_bind(text),
     };
 }
 
@@ -93,7 +94,7 @@ type Place = (String, bool);
 /// Places that got their numbers in a transaction.
 #[derive(Default)]
 #[must_use = "to be remembered after the commit"]
-pub(crate) struct Learned(Vec<(Place, i64)>);
+pub(crate) struct Learned(HashMap<Place, i64>);
 
 /// All rows of a node, without parent and node.
 pub(crate) struct Leaves {
@@ -177,36 +178,21 @@ impl Leaves {
         self.text.push_str(" \u{e000} ");
     }
 
-    pub async fn insert(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<Learned> {
-        let (rows, learned) = self.resolve(db, paths).await?;
-        for batch in rows.chunks(BATCH) {
-            let mut query = QueryBuilder::new("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) ");
-            query.push("VALUES ");
-            for (n, (path, kind, value)) in batch.iter().enumerate() {
-                query.push(if n > 0 { ", (" } else { "(" }).push_bind(parent).push(", ").push_bind(*path);
-                query.push(", ").push_bind(*kind as i64).push(", ");
-                push(&mut query, value);
-                query.push(", ").push_bind(node).push(")");
-            }
-            query.build().execute(&mut *db).await.sql("indexing metadata")?;
-        }
-        if !self.text.is_empty() {
-            sqlx::query("INSERT INTO words (rowid, text) VALUES (?, ?)")
-                .bind(node)
-                .bind(&self.text)
-                .execute(db)
-                .await
-                .sql("indexing words")?;
-        }
+    pub async fn insert(self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<Learned> {
+        let mut learned = Learned::default();
+        let mut rows = Rows::default();
+        rows.add(self, db, parent, node, paths, &mut learned).await?;
+        rows.insert(db).await?;
         Ok(learned)
     }
 
-    pub async fn remove(&self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
-        for (path, kind, value) in self.resolve(db, paths).await?.0 {
+    pub async fn remove(self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
+        let mut learned = Learned::default();
+        for (path, kind, value) in self.resolve(db, paths, &mut learned).await? {
             let mut query = QueryBuilder::new("DELETE FROM leaf WHERE parent = ");
             query.push_bind(parent).push(" AND path = ").push_bind(path).push(" AND kind = ").push_bind(kind as i64);
             query.push(" AND value = ");
-            push(&mut query, &value);
+            push(&mut query, value);
             query.push(" AND node = ").push_bind(node);
             query.build().execute(&mut *db).await.sql("removing metadata from the index")?;
         }
@@ -220,27 +206,106 @@ impl Leaves {
 
     /// Places to numbers; new ones are recorded.
     async fn resolve(
-        &self,
+        self,
         db: &mut SqliteConnection,
         paths: &KeyPaths,
-    ) -> Result<(Vec<(i64, Kind, Stored)>, Learned)> {
-        let mut learned = Learned::default();
-        let reserved = self.reserved.iter().map(|(path, text)| (*path, Kind::Text, Stored::Text(text.clone())));
+        learned: &mut Learned,
+    ) -> Result<Vec<(i64, Kind, Stored)>> {
+        let reserved = self.reserved.into_iter().map(|(path, text)| (path, Kind::Text, Stored::Text(text)));
         let mut all: Vec<_> = reserved.collect();
-        for (place, kind, value) in &self.rows {
-            let path = match paths.known(place) {
+        for (place, kind, value) in self.rows {
+            let path = match paths.known(&place).or_else(|| learned.0.get(&place).copied()) {
                 Some(path) => path,
                 None => {
-                    let path = record(db, place).await?;
-                    learned.0.push((place.clone(), path));
+                    let path = record(db, &place).await?;
+                    learned.0.insert(place, path);
                     path
                 }
             };
-            all.push((path, *kind, value.clone()));
+            all.push((path, kind, value));
         }
+        Ok(all)
+    }
+}
+
+/// Rows of the index on their way into the database.
+#[derive(Default)]
+pub(crate) struct Rows {
+    leaves: Vec<Row>,
+    words: Vec<(i64, String)>,
+}
+
+struct Row {
+    parent: i64,
+    path: i64,
+    kind: Kind,
+    value: Stored,
+    node: i64,
+}
+
+impl Rows {
+    pub async fn add(
+        &mut self,
+        leaves: Leaves,
+        db: &mut SqliteConnection,
+        parent: i64,
+        node: i64,
+        paths: &KeyPaths,
+        learned: &mut Learned,
+    ) -> Result<()> {
+        let mut leaves = leaves;
+        let text = std::mem::take(&mut leaves.text);
+        if !text.is_empty() {
+            self.words.push((node, text));
+        }
+        let rows = leaves.resolve(db, paths, learned).await?;
+        self.leaves.extend(rows.into_iter().map(|(path, kind, value)| Row { parent, path, kind, value, node }));
+        Ok(())
+    }
+
+    pub async fn insert(mut self, db: &mut SqliteConnection) -> Result<()> {
         // In the order of the index, so that neighbours are written together.
-        all.sort_by_key(|(path, kind, _)| (*path, *kind));
-        Ok((all, learned))
+        self.leaves.sort_unstable_by(|a, b| {
+            let place = |row: &Row| (row.parent, row.path, row.kind);
+            place(a).cmp(&place(b)).then_with(|| a.value.order(&b.value)).then(a.node.cmp(&b.node))
+        });
+        let mut leaves = self.leaves.into_iter().peekable();
+        while leaves.peek().is_some() {
+            let mut query = QueryBuilder::new("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) VALUES ");
+            for (n, row) in leaves.by_ref().take(BATCH).enumerate() {
+                query.push(if n > 0 { ", (" } else { "(" }).push_bind(row.parent).push(", ").push_bind(row.path);
+                query.push(", ").push_bind(row.kind as i64).push(", ");
+                push(&mut query, row.value);
+                query.push(", ").push_bind(row.node).push(")");
+            }
+            query.build().execute(&mut *db).await.sql("indexing metadata")?;
+        }
+        let mut words = self.words.into_iter().peekable();
+        while words.peek().is_some() {
+            let mut query = QueryBuilder::new("INSERT INTO words (rowid, text) ");
+            query.push_values(words.by_ref().take(BATCH), |mut row, (node, text)| {
+                row.push_bind(node).push_bind(text);
+            });
+            query.build().execute(&mut *db).await.sql("indexing words")?;
+        }
+        Ok(())
+    }
+}
+
+impl Stored {
+    /// About the order of the index: numbers, then texts by their bytes.
+    fn order(&self, other: &Self) -> Ordering {
+        let number = |value: &Self| match value {
+            Self::Integer(n) => Some(*n as f64),
+            Self::Real(x) => Some(*x),
+            Self::Text(_) => None,
+        };
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Text(_), _) => Ordering::Greater,
+            (_, Self::Text(_)) => Ordering::Less,
+            (a, b) => number(a).partial_cmp(&number(b)).unwrap_or(Ordering::Equal),
+        }
     }
 }
 
@@ -303,7 +368,7 @@ impl KeyPaths {
             .await
             .sql("looking up a key path")?;
         if let Some(id) = id {
-            self.remember(Learned(vec![(place, id)]));
+            self.remember(Learned(HashMap::from([(place, id)])));
         }
         Ok(id)
     }

@@ -4,6 +4,7 @@
 //! (docs/decisions/002-one-writer.md). Every metadata value is in an index
 //! (docs/decisions/003-values-in-an-index.md).
 
+mod bulk;
 mod connect;
 mod delete;
 mod fault;
@@ -16,6 +17,7 @@ mod search;
 mod sources;
 mod transaction;
 
+pub use bulk::{Bulk, BulkNode, Outcome};
 pub use connect::{Info, Missing, SCHEMA_VERSION};
 pub use delete::Deleted;
 pub use nodes::{Change, Created, NewNode};

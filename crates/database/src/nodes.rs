@@ -79,7 +79,7 @@ impl Database {
     pub async fn create(&self, parent: NodeId, new: NewNode) -> Result<Created> {
         let leaves = leaves(&new.metadata, &new.specs, new.family).await?;
         let mut tx = self.write().await?;
-        let (created, learned) = insert(&mut tx, parent, new, &leaves, &self.paths).await?;
+        let (created, learned) = insert(&mut tx, parent, new, leaves, &self.paths).await?;
         tx.commit(Touched::Nodes(created.node.path.parent().into_iter().collect())).await?;
         self.paths.remember(learned);
         Ok(created)
@@ -159,7 +159,7 @@ async fn insert(
     tx: &mut SqliteConnection,
     parent: NodeId,
     new: NewNode,
-    leaves: &Leaves,
+    leaves: Leaves,
     paths: &crate::leaf::KeyPaths,
 ) -> Result<(Created, Learned)> {
     let above: Option<String> = sqlx::query_scalar("SELECT path FROM node WHERE id = ?")

@@ -1,5 +1,6 @@
 //! The catalog as its callers see it.
 
+mod bulk;
 mod groups;
 mod nodes;
 mod plans;

@@ -1,0 +1,227 @@
+//! Many nodes in one transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use girih_model::{Error, Family, Node, NodePath, Result};
+use sqlx::QueryBuilder;
+
+use crate::fault::Sqlx;
+use crate::hand::Touched;
+use crate::leaf::{Learned, Leaves, Rows, specs_text};
+use crate::nodes::{COLUMNS, SOURCE, node_of};
+use crate::transaction::Transaction;
+use crate::{Database, NewNode, now, sources};
+
+/// Rows inserted by one statement.
+const BATCH: usize = 100;
+/// Pages of the database that are kept in memory meanwhile, in KiB: an index grows in many places.
+const CACHE: i64 = 96 << 10;
+
+/// A node for a [`Bulk`]; made before the turn to write has come, for it takes the metadata apart.
+pub struct BulkNode {
+    /// Where it goes; may be a node of the same bulk that came before it.
+    parent: NodePath,
+    path: NodePath,
+    node: NewNode,
+    leaves: Leaves,
+}
+
+impl BulkNode {
+    /// # Errors
+    /// `Unprocessable` when the metadata is too deep or holds too many values.
+    pub fn new(parent: NodePath, node: NewNode) -> Result<Self> {
+        let path = parent.child(&node.key)?;
+        let leaves = Leaves::of(&node.metadata, &node.specs, node.family)?;
+        Ok(Self { parent, path, node, leaves })
+    }
+
+    pub fn path(&self) -> &NodePath {
+        &self.path
+    }
+}
+
+/// What became of a node of a bulk.
+#[derive(Debug)]
+pub enum Outcome {
+    Created,
+    /// There is a node of this path, which may be the same: what was to be made, and what is there.
+    Exists(Box<(NewNode, Node)>),
+    /// `NotFound` when the parent is not there, `Unsupported` when it is no container.
+    Refused(Error),
+}
+
+/// A transaction that makes nodes. What is not committed is undone.
+pub struct Bulk {
+    tx: Transaction,
+    database: Database,
+    learned: Learned,
+    parents: HashMap<NodePath, Option<Parent>>,
+    next: i64,
+}
+
+struct Parent {
+    id: i64,
+    is_container: bool,
+    added: i64,
+}
+
+/// A node that is about to be written.
+struct Pending {
+    /// Its place in the order.
+    at: usize,
+    id: i64,
+    parent: i64,
+    node: BulkNode,
+}
+
+impl Database {
+    /// Begins a bulk; other writers wait until it ends.
+    pub async fn bulk(&self) -> Result<Bulk> {
+        let mut tx = self.write().await?;
+        set_cache(&mut tx, -CACHE).await?;
+        let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'node'")
+            .fetch_optional(&mut *tx)
+            .await
+            .sql("looking up the last node")?;
+        let next = last.unwrap_or_default() + 1;
+        Ok(Bulk { tx, database: self.clone(), learned: Learned::default(), parents: HashMap::new(), next })
+    }
+}
+
+impl Bulk {
+    /// Adds nodes, in order; returns what became of each.
+    pub async fn insert(&mut self, nodes: Vec<BulkNode>) -> Result<Vec<Outcome>> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(nodes.len());
+        let mut pending: Vec<Pending> = Vec::new();
+        let mut waiting: HashSet<NodePath> = HashSet::new();
+        for (at, node) in nodes.into_iter().enumerate() {
+            outcomes.push(Outcome::Created);
+            // A parent of the same batch has to be there first; of two nodes with one path, the first.
+            if waiting.contains(&node.parent) || !waiting.insert(node.path.clone()) {
+                self.write(std::mem::take(&mut pending), &mut outcomes).await?;
+                waiting = HashSet::from([node.path.clone()]);
+            }
+            match self.parent(&node.parent).await? {
+                None => outcomes[at] = Outcome::Refused(no_parent(&node.parent)),
+                Some(parent) if !parent.is_container => {
+                    outcomes[at] = Outcome::Refused(Error::unsupported(format!(
+                        "Children can only be created in containers, and {} is none.",
+                        node.parent
+                    )));
+                }
+                Some(parent) => {
+                    let parent = parent.id;
+                    pending.push(Pending { at, id: self.next, parent, node });
+                    self.next += 1;
+                }
+            }
+        }
+        self.write(pending, &mut outcomes).await?;
+        Ok(outcomes)
+    }
+
+    /// When this returns, all is durable.
+    pub async fn commit(mut self) -> Result<()> {
+        let mut touched = Vec::new();
+        for (path, parent) in &self.parents {
+            let Some(parent) = parent.as_ref().filter(|parent| parent.added > 0) else { continue };
+            sqlx::query("UPDATE node SET children = children + ? WHERE id = ?")
+                .bind(parent.added)
+                .bind(parent.id)
+                .execute(&mut *self.tx)
+                .await
+                .sql("counting children")?;
+            touched.push(path.clone());
+        }
+        set_cache(&mut self.tx, -crate::connect::CACHE).await?;
+        self.tx.commit(Touched::Nodes(touched)).await?;
+        self.database.paths.remember(self.learned);
+        Ok(())
+    }
+
+    async fn parent(&mut self, path: &NodePath) -> Result<Option<&mut Parent>> {
+        if !self.parents.contains_key(path) {
+            let parent = self.look_up(path).await?.map(|node| Parent {
+                id: node.id.0,
+                is_container: node.family == Family::Container && node.structure.is_none(),
+                added: 0,
+            });
+            self.parents.insert(path.clone(), parent);
+        }
+        Ok(self.parents.get_mut(path).and_then(Option::as_mut))
+    }
+
+    async fn write(&mut self, pending: Vec<Pending>, outcomes: &mut [Outcome]) -> Result<()> {
+        let now = now();
+        let mut taken = HashSet::new();
+        for batch in pending.chunks(BATCH) {
+            let mut query = QueryBuilder::new(
+                "INSERT INTO node (id, parent, key, path, depth, family, metadata, specs, created, updated) ",
+            );
+            query.push_values(batch, |mut row, pending| {
+                let (path, node) = (&pending.node.path, &pending.node.node);
+                row.push_bind(pending.id).push_bind(pending.parent).push_bind(node.key.clone());
+                row.push_bind(path.as_str().to_owned()).push_bind(path.depth() as i64);
+                row.push_bind(node.family.name()).push_bind(node.metadata.text().to_owned());
+                row.push_bind(specs_text(&node.specs)).push_bind(now).push_bind(now);
+            });
+            query.push(" ON CONFLICT DO NOTHING");
+            let inserted = query.build().execute(&mut *self.tx).await.sql("adding nodes")?;
+            if inserted.rows_affected() < batch.len() as u64 {
+                taken.extend(self.missing(batch).await?);
+            }
+        }
+        let (taken, new): (Vec<_>, Vec<_>) = pending.into_iter().partition(|pending| taken.contains(&pending.id));
+        for pending in taken {
+            let there = self.look_up(&pending.node.path).await?;
+            let there = there.ok_or_else(|| Error::conflict(format!("{} is taken.", pending.node.path)))?;
+            outcomes[pending.at] = Outcome::Exists(Box::new((pending.node.node, there)));
+        }
+        self.index(new).await
+    }
+
+    async fn look_up(&mut self, path: &NodePath) -> Result<Option<Node>> {
+        let sql = format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.path = ?");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(path.as_str()).fetch_optional(&mut *self.tx).await;
+        row.sql("looking up a node")?.map(|row| node_of(&row)).transpose()
+    }
+
+    /// Numbers of the rows that are not there.
+    async fn missing(&mut self, batch: &[Pending]) -> Result<Vec<i64>> {
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(Vec::new()) };
+        let there: Vec<i64> = sqlx::query_scalar("SELECT id FROM node WHERE id BETWEEN ? AND ?")
+            .bind(first.id)
+            .bind(last.id)
+            .fetch_all(&mut *self.tx)
+            .await
+            .sql("looking up new nodes")?;
+        let there: HashSet<i64> = there.into_iter().collect();
+        Ok(batch.iter().map(|row| row.id).filter(|id| !there.contains(id)).collect())
+    }
+
+    async fn index(&mut self, new: Vec<Pending>) -> Result<()> {
+        let mut index = Rows::default();
+        for Pending { id, parent, node: BulkNode { parent: above, path, node, leaves }, .. } in new {
+            let tx = &mut *self.tx;
+            index.add(leaves, tx, parent, id, &self.database.paths, &mut self.learned).await?;
+            if let Some(source) = node.data_source {
+                sources::insert(&mut self.tx, id, source).await?;
+            }
+            if let Some(Some(parent)) = self.parents.get_mut(&above) {
+                parent.added += 1;
+            }
+            // It may have been looked for in vain before.
+            self.parents.remove(&path);
+        }
+        index.insert(&mut self.tx).await
+    }
+}
+
+async fn set_cache(db: &mut sqlx::SqliteConnection, pages: i64) -> Result<()> {
+    let set = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA cache_size = {pages}"))).execute(db).await;
+    set.map(drop).sql("setting aside memory")
+}
+
+fn no_parent(path: &NodePath) -> Error {
+    Error::not_found(format!("There is no container at {path}. Create it first, or in a line before this one."))
+}
