@@ -74,16 +74,22 @@ def array_source(shape: tuple[int, ...], chunk: tuple[int, ...], dtype: numpy.dt
     return {"structure_family": "array", "structure": structure, "management": "writable"}
 
 
-def metadata(n: int) -> dict:
-    """Of the shape that the demo's elements have."""
+def element(n: int) -> dict:
+    """Metadata of the shape that the demo's elements have."""
     chosen = random.Random(n)
     return {
-        "element": {"symbol": f"E{n % 120}", "number": n % 120, "category": chosen.choice(CATEGORIES)},
+        "element": {
+            "symbol": f"E{n % 120}",
+            "name": f"element {n % 120}",
+            "atomic_number": n % 120,
+            "molar_mass": round(chosen.uniform(1, 300), 3),
+            "period": n % 7,
+            "category": CATEGORIES[n % 3 if n % 10 < 9 else n % 6],
+        },
         "scan_id": n,
         "temperature": round(chosen.uniform(4, 300), 3),
         "title": " ".join(chosen.sample(WORDS, 4)),
-        "sample": {"name": f"sample-{n % 1000}", "mass": round(chosen.random(), 6)},
-        "tags": chosen.sample(WORDS, 2),
+        "sample": {"name": f"sample-{n % 1000}"},
     }
 
 
@@ -92,7 +98,7 @@ def fill(server: Server) -> None:
     for key in ["nodes", "small", "large", "inbox"]:
         upload.container("", key)
     for n in range(NODES):
-        upload.create("nodes", f"n{n:05}", "container", metadata(n))
+        upload.create("nodes", f"n{n:05}", "container", element(n))
 
     noise = numpy.random.default_rng(0)
     upload.array("small", "array", noise.random((10, 10)), (10, 10))

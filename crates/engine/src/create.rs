@@ -50,10 +50,7 @@ impl Engine {
         if register {
             caller.require(&[Permission::Register])?;
         }
-        check_metadata(&request.metadata)?;
-        self.check_specs(&request.specs)?;
-        check_tags(request.access_tags.as_deref())?;
-        check_sources(request.family, &request.data_sources, register)?;
+        self.check_create(&request, register)?;
         let key = match request.key.filter(|key| !key.is_empty()) {
             Some(key) => key,
             None => uuid::Uuid::new_v4().to_string(),
@@ -101,6 +98,14 @@ impl Engine {
         };
         let data_sources = Some(created.data_source.into_iter().collect());
         Ok(CreateReply { entry: Entry { data_sources, ..mount.entry(created.node) } })
+    }
+
+    /// What can be said of a request before anything is looked up.
+    pub(crate) fn check_create(&self, request: &CreateRequest, register: bool) -> Result<()> {
+        check_metadata(&request.metadata)?;
+        self.check_specs(&request.specs)?;
+        check_tags(request.access_tags.as_deref())?;
+        check_sources(request.family, &request.data_sources, register)
     }
 
     /// Replaces a data source's description; it must belong to the node.

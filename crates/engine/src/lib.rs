@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod asset;
+pub mod bulk;
 pub mod catalog;
 pub mod create;
 pub mod delete;
@@ -26,5 +27,7 @@ pub use engine::{Catalog, Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
 pub use settings::{CatalogSettings, Settings};
 
+/// Puts a body that has to be read again, or as a whole, into a file without a name.
+pub use girih_storage::place::scratch::spool;
 /// The door has blocking work too (its content codings); all of it runs in one bounded pool.
 pub use girih_storage::pool::blocking;

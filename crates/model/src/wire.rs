@@ -6,11 +6,13 @@
 use serde::Serialize;
 
 mod about;
+mod bulk;
 mod node;
 mod request;
 mod search;
 
 pub use about::{About, AboutAuthentication, AboutLinks, AboutMeta, Provider};
+pub use bulk::{BulkFailure, BulkPlace, Bulked};
 pub use node::{
     AssetReply, Attributes, ContainerReply, Created, DataSourceReply, Direction, Links, NodeStructure, Resource,
     SortItem, Updated,

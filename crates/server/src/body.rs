@@ -18,7 +18,7 @@ const MAX_JSON_BYTES: u64 = 32 << 20;
 /// `TooLarge`, `UnsupportedMediaType`, `Malformed` (no JSON), `Unprocessable` (other JSON than wanted).
 pub(crate) async fn json<T: DeserializeOwned>(ask: &Ask, body: Body) -> Result<T> {
     let bytes = json_bytes(ask, body).await?;
-    parse(&bytes)
+    parse("The request body", &bytes)
 }
 
 /// A list of names, or null or nothing for all of them.
@@ -27,33 +27,40 @@ pub(crate) async fn names(ask: &Ask, body: Body) -> Result<Option<Vec<String>>> 
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let names: Option<Vec<String>> = parse(&bytes)?;
+    let names: Option<Vec<String>> = parse("The request body", &bytes)?;
     if names.as_ref().is_some_and(Vec::is_empty) {
         return Err(Error::unprocessable("The list of names is empty; send null, or no body, for all of them."));
     }
     Ok(names)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+/// Reads the JSON of `what`.
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).or_error(|e| {
         // serde_json speaks of data when the JSON is sound; it also limits the nesting.
         let sound = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        let message = format!("The request body does not fit: {e}");
-        if sound {
-            Error::unprocessable(message)
-        } else {
-            Error::malformed(format!("The request body is not valid JSON: {e}"))
-        }
+        let message = format!("{what} does not fit: {e}");
+        if sound { Error::unprocessable(message) } else { Error::malformed(format!("{what} is not valid JSON: {e}")) }
     })
 }
 
 async fn json_bytes(ask: &Ask, body: Body) -> Result<Bytes> {
-    let content_type = ask.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let bare = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let bare = media_type(ask);
     if let Some(other) = bare.filter(|bare| bare != "application/json" && !bare.ends_with("+json") && !bare.is_empty())
     {
         return Err(Error::unsupported_media_type(format!("Send application/json, not {other:?}.")));
     }
+    whole(ask, body).await
+}
+
+/// The media type of the body, without parameters, in lower case.
+pub(crate) fn media_type(ask: &Ask) -> Option<String> {
+    let value = ask.headers.get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// A body that is small enough to hold.
+pub(crate) async fn whole(ask: &Ask, body: Body) -> Result<Bytes> {
     let mut stream = limited(ask, body, MAX_JSON_BYTES, "A JSON body")?;
     let mut all = BytesMut::new();
     while let Some(piece) = stream.try_next().await? {
@@ -116,11 +123,11 @@ mod tests {
 
     #[test]
     fn what_is_no_json_and_what_is_other_json_are_told_apart() {
-        let kind = |text: &str| parse::<Vec<String>>(text.as_bytes()).unwrap_err().kind();
+        let kind = |text: &str| parse::<Vec<String>>("x", text.as_bytes()).unwrap_err().kind();
         assert_eq!(kind("[1"), ErrorKind::Malformed);
         assert_eq!(kind("{}"), ErrorKind::Unprocessable);
         assert_eq!(kind("[1]"), ErrorKind::Unprocessable);
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        assert!(parse::<serde_json::Value>(deep.as_bytes()).is_err());
+        assert!(parse::<serde_json::Value>("x", deep.as_bytes()).is_err());
     }
 }

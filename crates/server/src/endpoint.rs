@@ -67,6 +67,8 @@ pub(crate) enum Content {
     Schema(&'static str),
     /// JSON of a schema; a request may leave it out.
     Optional(&'static str),
+    /// Descriptions of many nodes, one a line or in a list.
+    Nodes,
     /// Data, in any of the formats that `GET /api/v1/` lists.
     Data,
     Media(&'static str),

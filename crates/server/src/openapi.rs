@@ -126,7 +126,7 @@ fn responses(endpoint: &Endpoint) -> Value {
     }
     match endpoint.body {
         Content::None => {}
-        Content::Data => failures.extend(["409", "413", "415", "507"]),
+        Content::Data | Content::Nodes => failures.extend(["409", "413", "415", "507"]),
         Content::Schema(_) | Content::Optional(_) | Content::Media(_) => failures.extend(["409", "413", "415"]),
     }
     if matches!(endpoint.reply, Content::Data) {
@@ -150,6 +150,12 @@ fn content(content: Content, is_reply: bool) -> Option<Value> {
         Content::Schema(name) if is_reply && name != "Null" => {
             Some(json!({"application/json": reference(name), MSGPACK: reference(name)}))
         }
+        // A line is a node; in the other forms there is a list of them.
+        Content::Nodes => Some(json!({
+            "application/x-ndjson": reference("BulkNode"),
+            "application/json": reference("BulkRequest"),
+            "application/x-msgpack": reference("BulkRequest"),
+        })),
         Content::Schema(name) | Content::Optional(name) => Some(json!({"application/json": reference(name)})),
         Content::Data => Some(json!({"*/*": reference("Binary")})),
         Content::Media(media_type) if media_type.starts_with("application/octet") => {

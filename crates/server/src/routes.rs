@@ -15,13 +15,14 @@ use girih_engine::Permission::{
 
 use crate::App;
 use crate::ask::Visit;
-use crate::endpoint::Content::{Data, Media, Optional, Schema};
+use crate::endpoint::Content::{Data, Media, Nodes, Optional, Schema};
 use crate::endpoint::{Endpoint, Needs, method_router};
 use crate::error::detail;
 
 mod about;
 mod array;
 mod asset;
+mod bulk;
 mod metadata;
 mod metrics;
 mod pages;
@@ -77,6 +78,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint!(PUT    "/api/v1/metadata/{path}" EDIT, metadata::replace, "Replace metadata, specs or access tags").query(p::UPDATE).takes(Schema("PutMetadataRequest")).gives(Schema("UpdatedNode")),
         endpoint!(PATCH  "/api/v1/metadata/{path}" EDIT, metadata::patch, "Change metadata, specs or access tags by a patch").query(p::UPDATE).takes(Schema("PatchMetadataRequest")).gives(Schema("UpdatedNode")),
         endpoint!(DELETE "/api/v1/metadata/{path}" Needs::All(&[DeleteNode, DeleteRevision]), metadata::delete, "Delete a node").query(p::DELETE).gives(Schema("Null")),
+        endpoint!(POST   "/api/v1/bulk/{path}" Needs::All(&[WriteMetadata, CreateNode]), bulk::create, "Create many nodes below this one, in one transaction").query(p::BULK).takes(Nodes).gives(Schema("BulkResponse")),
         endpoint!(POST   "/api/v1/register/{path}" Needs::All(&[WriteMetadata, CreateNode, Register]), metadata::register, "Create a node whose data lies in existing files").takes(Schema("PostMetadataRequest")).gives(Schema("CreatedNode")),
         endpoint!(PUT    "/api/v1/data_source/{path}" Needs::All(&[WriteMetadata, Register]), source::replace, "Replace the description of a data source").query(p::DATA_SOURCE).takes(Schema("PutDataSourceRequest")).gives(Schema("Null")),
 

@@ -1,7 +1,7 @@
 //! Where bytes lie: the configured directories, and nothing outside them.
 
 pub mod file;
-pub(crate) mod scratch;
+pub mod scratch;
 
 use std::sync::Arc;
 

@@ -37,19 +37,8 @@ pub(super) async fn register(ask: Ask, body: Body) -> Reply {
 
 async fn new_node(ask: Ask, body: Body, register: bool) -> Reply {
     let parent = ask.path()?;
-    let mut request: PostMetadataRequest = body::json(&ask, body).await?;
-    Spec::check_list(&request.specs)?;
-    let access_tags = request.tags()?;
-    let metadata = object_text("metadata", request.metadata)?;
-    let sources = request.data_sources.into_iter().map(|source| source.check()).collect::<Result<_>>()?;
-    let request = CreateRequest {
-        key: request.id.filter(|id| !id.is_empty()),
-        family: request.structure_family,
-        metadata: metadata.clone(),
-        specs: request.specs,
-        data_sources: sources,
-        access_tags: access_tags.clone(),
-    };
+    let request = create_request(body::json(&ask, body).await?)?;
+    let (metadata, access_tags) = (request.metadata.clone(), request.access_tags.clone());
     let entry = ask.engine().create(ask.caller(), &parent, request, register).await?.entry;
     let created = Created {
         id: entry.path.key().to_owned(),
@@ -59,6 +48,21 @@ async fn new_node(ask: Ask, body: Body, register: bool) -> Reply {
         access_tags: changed_tags(access_tags, entry.access_tags),
     };
     envelope::reply(&ask, &created)
+}
+
+/// What a caller wants created, in the words of the engine.
+pub(super) fn create_request(mut request: PostMetadataRequest) -> Result<CreateRequest> {
+    Spec::check_list(&request.specs)?;
+    let access_tags = request.tags()?;
+    let sources = request.data_sources.into_iter().map(|source| source.check()).collect::<Result<_>>()?;
+    Ok(CreateRequest {
+        key: request.id.filter(|id| !id.is_empty()),
+        family: request.structure_family,
+        metadata: object_text("metadata", request.metadata)?,
+        specs: request.specs,
+        data_sources: sources,
+        access_tags,
+    })
 }
 
 pub(super) async fn replace(ask: Ask, body: Body) -> Reply {

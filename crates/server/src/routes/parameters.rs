@@ -69,6 +69,8 @@ pub(crate) const NODE: &[Parameter] = &[
 ];
 pub(crate) const UPDATE: &[Parameter] =
     &[boolean("drop_revision", "Do not keep the previous state as a revision (false)")];
+pub(crate) const BULK: &[Parameter] =
+    &[boolean("all_or_nothing", "Create nothing when a node cannot be created (false: create the others)")];
 pub(crate) const DELETE: &[Parameter] = &[boolean("recursive", "Delete what lies below, too (false)"), EXTERNAL_ONLY];
 pub(crate) const DATA_SOURCE: &[Parameter] = &[
     text("patch_shape", "Shape of what was added; together with patch_offset"),

@@ -2,6 +2,7 @@
 
 mod array;
 mod asset;
+mod bulk;
 mod container;
 mod data_source;
 mod distinct;

@@ -57,7 +57,7 @@ fn create_in(directory: &Directory) -> rustix::io::Result<File> {
 ///
 /// # Errors
 /// `StorageFull` when there is no room for scratch files.
-pub(crate) async fn spool(mut body: ByteStream) -> Result<File> {
+pub async fn spool(mut body: ByteStream) -> Result<File> {
     let mut file = blocking(create).await?;
     let mut gathered = Vec::new();
     loop {
