@@ -13,7 +13,7 @@ use crate::transaction::Transaction;
 use crate::{Database, NewNode, now, sources};
 
 /// Rows inserted by one statement.
-const BATCH: usize = 100;
+const BATCH: usize = 250;
 /// Pages of the database that are kept in memory meanwhile, in KiB: an index grows in many places.
 const CACHE: i64 = 96 << 10;
 
@@ -77,7 +77,7 @@ struct Pending {
 impl Database {
     /// Begins a bulk; other writers wait until it ends.
     pub async fn bulk(&self) -> Result<Bulk> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_alone().await?;
         set_cache(&mut tx, -CACHE).await?;
         let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'node'")
             .fetch_optional(&mut *tx)

@@ -3,7 +3,7 @@
 //! One row for each value, at each place where it stands: `(parent, path, kind, value, node)`.
 //! Kinds are in sort order; numbers and booleans are stored as numbers, texts as they are (long ones
 //! by their beginning and a hash), lists and
-//! objects as a hash of their canonical text, `null` as 0. The elements of a list stand
+//! objects as a number made from a hash of their canonical text, `null` as 0. The elements of a list stand
 //! at a path of their own, marked as elements. Family and specs are rows as well, at reserved paths.
 
 use std::cmp::Ordering;
@@ -15,7 +15,9 @@ use girih_model::filter::value::{canonical, integer};
 use girih_model::{Error, Family, Json, Result, ResultExt, Spec};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::fault::Sqlx;
 
@@ -28,7 +30,7 @@ pub(crate) const SPECS: i64 = 3;
 /// Longest text that is in the index as it is, in bytes.
 pub(crate) const WHOLE_TEXT: usize = 1000;
 /// Rows inserted by one statement.
-const BATCH: usize = 100;
+const BATCH: usize = 400;
 /// Most values of a node's metadata.
 const MAX_VALUES: usize = 200_000;
 /// Deepest metadata, in levels.
@@ -62,7 +64,7 @@ pub(crate) fn stored(value: &Value) -> (Kind, Stored) {
             None => (Kind::Number, Stored::Real(number.as_f64().unwrap_or_default())),
         },
         Value::String(text) => (Kind::Text, Stored::Text(indexed(text))),
-        Value::Array(_) | Value::Object(_) => (Kind::Composite, Stored::Text(hash(&canonical(value)))),
+        Value::Array(_) | Value::Object(_) => (Kind::Composite, Stored::Integer(short_hash(&canonical(value)))),
     }
 }
 
@@ -78,6 +80,12 @@ fn indexed(text: &str) -> String {
 
 fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// For lists and objects, which nobody looks for by their order; a row less wide counts for more.
+fn short_hash(text: &str) -> i64 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | i64::from(*byte))
 }
 
 pub(crate) fn push(query: &mut QueryBuilder<Sqlite>, value: Stored) {
@@ -115,47 +123,49 @@ impl Leaves {
             leaves.reserved.push((SPEC, spec.name.clone()));
         }
         leaves.reserved.push((SPECS, specs_text(specs)));
-        if let Value::Object(fields) = &value {
+        if let Value::Object(fields) = value {
+            let mut path = String::new();
             for (key, value) in fields {
-                leaves.collect(&mut vec![key.clone()], value)?;
+                leaves.collect(&mut path, 0, &key, value)?;
             }
         }
         Ok(leaves)
     }
 
-    fn collect(&mut self, steps: &mut Vec<String>, value: &Value) -> Result<()> {
+    /// The value of `key` at a path of `depth` steps.
+    fn collect(&mut self, path: &mut String, depth: usize, key: &str, value: Value) -> Result<()> {
         if self.rows.len() > MAX_VALUES {
             return Err(Error::unprocessable(format!(
                 "The metadata holds more than {MAX_VALUES} values. Store large lists as arrays or tables."
             )));
         }
-        if steps.len() > MAX_DEPTH {
+        if depth >= MAX_DEPTH {
             return Err(Error::unprocessable(format!("Metadata can be nested at most {MAX_DEPTH} levels deep.")));
         }
-        let path = KeyPath(steps.clone()).to_string();
-        let (kind, form) = stored(value);
+        let above = path.len();
+        KeyPath::append(path, depth, key);
+        let (kind, form) = stored(&value);
         self.rows.push(((path.clone(), false), kind, form));
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    steps.push(key.clone());
-                    self.collect(steps, value)?;
-                    steps.pop();
+                    self.collect(path, depth + 1, &key, value)?;
                 }
             }
             Value::Array(items) => {
                 let mut seen = HashSet::new();
                 for item in items {
-                    let (kind, form) = stored(item);
-                    if seen.insert((kind, canonical(item))) {
+                    let (kind, form) = stored(&item);
+                    if seen.insert((kind, canonical(&item))) {
                         self.rows.push(((path.clone(), true), kind, form));
                     }
-                    self.texts(item, steps.len())?;
+                    self.texts(&item, depth + 1)?;
                 }
             }
-            Value::String(text) => self.words(text),
+            Value::String(text) => self.words(&text),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+        path.truncate(above);
         Ok(())
     }
 
@@ -269,16 +279,19 @@ impl Rows {
             let place = |row: &Row| (row.parent, row.path, row.kind);
             place(a).cmp(&place(b)).then_with(|| a.value.order(&b.value)).then(a.node.cmp(&b.node))
         });
-        let mut leaves = self.leaves.into_iter().peekable();
-        while leaves.peek().is_some() {
-            let mut query = QueryBuilder::new("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) VALUES ");
-            for (n, row) in leaves.by_ref().take(BATCH).enumerate() {
-                query.push(if n > 0 { ", (" } else { "(" }).push_bind(row.parent).push(", ").push_bind(row.path);
-                query.push(", ").push_bind(row.kind as i64).push(", ");
-                push(&mut query, row.value);
-                query.push(", ").push_bind(row.node).push(")");
+        let mut rows = self.leaves.into_iter();
+        let mut next = Statement::of(rows.by_ref().take(BATCH).collect())?;
+        while let Some(statement) = next {
+            let after: Vec<Row> = rows.by_ref().take(BATCH).collect();
+            if after.is_empty() {
+                statement.execute(db).await?;
+                break;
             }
-            query.build().execute(&mut *db).await.sql("indexing metadata")?;
+            // While SQLite works on one statement, the next is made.
+            let made = tokio::task::spawn_blocking(|| Statement::of(after));
+            let (executed, made) = tokio::join!(statement.execute(db), made);
+            executed?;
+            next = made.internal(|| "making a statement".into())??;
         }
         let mut words = self.words.into_iter().peekable();
         while words.peek().is_some() {
@@ -289,6 +302,47 @@ impl Rows {
             query.build().execute(&mut *db).await.sql("indexing words")?;
         }
         Ok(())
+    }
+}
+
+/// An insertion of many rows.
+struct Statement {
+    sql: String,
+    values: SqliteArguments,
+}
+
+impl Statement {
+    /// `None` without rows.
+    fn of(rows: Vec<Row>) -> Result<Option<Self>> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let mut sql =
+            String::from("INSERT OR IGNORE INTO leaf (parent, path, kind, value, node) VALUES (?, ?, ?, ?, ?)");
+        sql.push_str(&", (?, ?, ?, ?, ?)".repeat(rows.len() - 1));
+        let mut values = SqliteArguments::default();
+        let all = || -> Result<(), BoxDynError> {
+            values.reserve(5 * rows.len(), 0);
+            for row in rows {
+                values.add(row.parent)?;
+                values.add(row.path)?;
+                values.add(row.kind as i64)?;
+                match row.value {
+                    Stored::Integer(n) => values.add(n)?,
+                    Stored::Real(x) => values.add(x)?,
+                    Stored::Text(text) => values.add(text)?,
+                }
+                values.add(row.node)?;
+            }
+            Ok(())
+        };
+        all().map_err(|e| Error::internal("Internal server error").context(format!("making a statement: {e}")))?;
+        Ok(Some(Self { sql, values }))
+    }
+
+    async fn execute(self, db: &mut SqliteConnection) -> Result<()> {
+        let executed = sqlx::query_with(AssertSqlSafe(self.sql), self.values).execute(db).await;
+        executed.map(drop).sql("indexing metadata")
     }
 }
 

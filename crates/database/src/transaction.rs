@@ -50,12 +50,20 @@ pub(crate) struct Transaction {
     /// Present until the end.
     desk: Option<OwnedMutexGuard<Desk>>,
     writer: Writer,
+    /// The transaction has no other parts.
+    alone: bool,
 }
 
 impl Database {
     /// Waits for the turn to write.
     pub(crate) async fn write(&self) -> Result<Transaction> {
         to_the_end(self.writer.clone().begin()).await
+    }
+
+    /// The same for a writer with very much to write, which is not shared: to be able to undo a part of a transaction,
+    /// SQLite copies all that it changes.
+    pub(crate) async fn write_alone(&self) -> Result<Transaction> {
+        to_the_end(self.writer.clone().begin_alone()).await
     }
 }
 
@@ -75,9 +83,16 @@ impl Writer {
     async fn begin(self) -> Result<Transaction> {
         let mut desk = self.desk.clone().lock_owned().await;
         desk.begin(&self.hand).await?;
-        let mut transaction = Transaction { desk: Some(desk), writer: self };
+        let mut transaction = Transaction { desk: Some(desk), writer: self, alone: false };
         sqlx::query("SAVEPOINT part").execute(&mut *transaction).await.sql("beginning to write")?;
         Ok(transaction)
+    }
+
+    async fn begin_alone(self) -> Result<Transaction> {
+        let mut desk = self.desk.clone().lock_owned().await;
+        desk.commit(&self.hand).await;
+        desk.begin(&self.hand).await?;
+        Ok(Transaction { desk: Some(desk), writer: self, alone: true })
     }
 
     /// Commits the group, unless somebody has.
@@ -140,7 +155,9 @@ impl Transaction {
     }
 
     async fn share_commit(mut self, touched: Touched) -> Result<()> {
-        sqlx::query("RELEASE part").execute(&mut *self).await.sql("committing")?;
+        if !self.alone {
+            sqlx::query("RELEASE part").execute(&mut *self).await.sql("committing")?;
+        }
         let Some(desk) = self.desk.take() else { return Err(lost()) };
         let Some(group) = desk.open.as_ref().map(|open| open.group.clone()) else { return Err(lost()) };
         group.touched.lock().unwrap_or_else(PoisonError::into_inner).add(touched);
@@ -162,9 +179,13 @@ fn lost() -> Error {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let (Some(mut desk), Ok(runtime)) = (self.desk.take(), Handle::try_current()) {
-            let hand = self.writer.hand.clone();
+            let (hand, alone) = (self.writer.hand.clone(), self.alone);
             runtime.spawn(async move {
-                desk.undo().await;
+                if alone {
+                    desk.give_up(lost()).await;
+                } else {
+                    desk.undo().await;
+                }
                 // Others who have finished may be waiting behind us; but if there are none, nobody comes to commit.
                 desk.commit(&hand).await;
             });

@@ -79,22 +79,15 @@ impl Engine {
                 node.family
             )));
         }
-        let mut work = Work {
-            engine: self.clone(),
-            caller: caller.clone(),
-            mount,
-            base: node.path,
-            reply: BulkReply::default(),
-            written: Vec::new(),
-        };
-        let done = work.run(items, all_or_nothing).await;
+        let work = Work { engine: self.clone(), caller: caller.clone(), mount, base: node.path };
+        let mut progress = Progress::default();
+        let done = work.run(items, all_or_nothing, &mut progress).await;
         if !matches!(done, Ok(true)) {
-            let written = std::mem::take(&mut work.written);
-            work.remove(written).await;
+            work.remove(std::mem::take(&mut progress.written)).await;
         }
-        work.reply.kept = done?;
-        work.reply.failures.sort_by_key(|failure| failure.line);
-        Ok(work.reply)
+        progress.reply.kept = done?;
+        progress.reply.failures.sort_by_key(|failure| failure.line);
+        Ok(progress.reply)
     }
 }
 
@@ -104,34 +97,72 @@ struct Work {
     mount: Arc<Mount>,
     /// The container, in the catalog.
     base: NodePath,
+}
+
+#[derive(Default)]
+struct Progress {
     reply: BulkReply,
     /// All storage that was made.
     written: Vec<Asset>,
 }
 
+impl Progress {
+    fn failed(&self) -> bool {
+        !self.reply.failures.is_empty()
+    }
+
+    /// Takes note of the items of a batch that are ready, and of those that cannot be.
+    fn note(&mut self, batch: Vec<Result<Ready, BulkFailure>>) -> Vec<Ready> {
+        let mut all = Vec::with_capacity(batch.len());
+        for item in batch {
+            match item {
+                Ok(ready) => {
+                    self.written.extend(ready.written.iter().cloned());
+                    all.push(ready);
+                }
+                Err(failure) => self.reply.failures.push(failure),
+            }
+        }
+        all
+    }
+}
+
 impl Work {
     /// True when what was made is to stay.
-    async fn run(&mut self, items: BulkItems, all_or_nothing: bool) -> Result<bool> {
-        let (mut batch, mut rest) = self.prepare(items).await?;
-        if batch.is_empty() {
-            return Ok(!(all_or_nothing && !self.reply.failures.is_empty()));
-        }
+    async fn run(&self, items: BulkItems, all_or_nothing: bool, progress: &mut Progress) -> Result<bool> {
+        let (batch, mut rest) = self.prepare(items).await?;
+        let mut batch = progress.note(batch);
         // The turn to write is only taken when there is something to write.
         let mut bulk = self.mount.database().bulk().await?;
         loop {
-            self.record(&mut bulk, batch).await?;
-            if all_or_nothing && !self.reply.failures.is_empty() {
+            if all_or_nothing && progress.failed() {
                 return Ok(false);
             }
-            let Some(items) = rest else { break };
-            (batch, rest) = self.prepare(items).await?;
+            // While a batch is recorded, the next is made ready.
+            let next = async {
+                match rest.take() {
+                    Some(items) => self.prepare(items).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            let (recorded, next) = tokio::join!(self.record(&mut bulk, batch, &mut progress.reply), next);
+            let Some((prepared, more)) = next? else {
+                recorded?;
+                break;
+            };
+            batch = progress.note(prepared);
+            recorded?;
+            rest = more;
+        }
+        if all_or_nothing && progress.failed() {
+            return Ok(false);
         }
         bulk.commit().await?;
         Ok(true)
     }
 
     /// Reads and checks the next items, and makes their storage; returns what is left.
-    async fn prepare(&mut self, mut items: BulkItems) -> Result<(Vec<Ready>, Option<BulkItems>)> {
+    async fn prepare(&self, mut items: BulkItems) -> Result<(Vec<Result<Ready, BulkFailure>>, Option<BulkItems>)> {
         let (engine, caller) = (self.engine.clone(), self.caller.clone());
         let read = blocking(move || {
             let some: Vec<_> = items.by_ref().take(BATCH).collect();
@@ -143,10 +174,9 @@ impl Work {
             Ok((checked.collect::<Vec<_>>(), more.then_some(items)))
         });
         let (checked, rest) = read.await?;
-        let this = &*self;
         let stored = stream::iter(checked).map(async |(line, key, item)| {
             let stored = match item {
-                Ok(item) => this.store(item).await,
+                Ok(item) => self.store(item).await,
                 Err(e) => Err(e),
             };
             (line, key, stored)
@@ -155,23 +185,15 @@ impl Work {
         let base = self.base.clone();
         let ready = blocking(move || {
             let ready = stored.into_iter().map(|(line, key, stored)| {
-                let node =
-                    stored.and_then(|(parent, new, written)| Ok((BulkNode::new(base.join(&parent)?, new)?, written)));
-                (line, key, node)
+                let ready = stored.and_then(|(parent, new, written)| {
+                    let key = new.key.clone();
+                    Ok(Ready { line, key, node: BulkNode::new(base.join(&parent)?, new)?, written })
+                });
+                ready.map_err(|error| BulkFailure { line, key, error })
             });
-            Ok(ready.collect::<Vec<_>>())
+            Ok(ready.collect())
         });
-        let mut batch = Vec::new();
-        for (line, key, node) in ready.await? {
-            match node {
-                Ok((node, written)) => {
-                    self.written.extend(written.iter().cloned());
-                    batch.push(Ready { line, key: key.unwrap_or_default(), node, written });
-                }
-                Err(error) => self.reply.failures.push(BulkFailure { line, key, error }),
-            }
-        }
-        Ok((batch, rest))
+        Ok((ready.await?, rest))
     }
 
     /// Makes the storage of an item, or sees that it can be read.
@@ -185,7 +207,7 @@ impl Work {
                 self.mount.storage.check_readable(source).await?;
             } else {
                 let path = self.base.join(&parent)?.child(&key)?;
-                // For one that is there already nothing is made; what it is compared with has no assets.
+                // For one that is there already nothing is made: it is only compared.
                 if self.mount.database().deepest(&path).await?.path != path {
                     let mimetype = Some(source.mimetype.as_str()).filter(|name| !name.is_empty());
                     let made = self.mount.storage.create(&path, &source.structure, mimetype).await?;
@@ -194,12 +216,11 @@ impl Work {
                 }
             }
         }
-        let new =
-            NewNode { key, family: create.family, metadata: create.metadata, specs: create.specs, data_source: source };
-        Ok((parent, new, written))
+        let (family, metadata, specs) = (create.family, create.metadata, create.specs);
+        Ok((parent, NewNode { key, family, metadata, specs, data_source: source }, written))
     }
 
-    async fn record(&mut self, bulk: &mut Bulk, batch: Vec<Ready>) -> Result<()> {
+    async fn record(&self, bulk: &mut Bulk, batch: Vec<Ready>, reply: &mut BulkReply) -> Result<()> {
         let mut about = Vec::with_capacity(batch.len());
         let mut nodes = Vec::with_capacity(batch.len());
         for ready in batch {
@@ -209,11 +230,11 @@ impl Work {
         for ((line, key, written), outcome) in about.into_iter().zip(bulk.insert(nodes).await?) {
             let error = match outcome {
                 Outcome::Created => {
-                    self.reply.created += 1;
+                    reply.created += 1;
                     continue;
                 }
                 Outcome::Exists(both) if same(&both.0, &both.1) => {
-                    self.reply.unchanged += 1;
+                    reply.unchanged += 1;
                     self.remove(written).await;
                     continue;
                 }
@@ -224,7 +245,7 @@ impl Work {
                 Outcome::Refused(error) => error,
             };
             self.remove(written).await;
-            self.reply.failures.push(BulkFailure { line, key: Some(key), error });
+            reply.failures.push(BulkFailure { line, key: Some(key), error });
         }
         Ok(())
     }

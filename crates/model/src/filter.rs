@@ -111,13 +111,24 @@ impl KeyPath {
 /// The text form, which [`KeyPath::parse`] reads back.
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, step) in self.0.iter().enumerate() {
-            if n > 0 {
-                f.write_str(".")?;
-            }
-            f.write_str(&step.replace('\\', "\\\\").replace('.', "\\."))?;
+        let mut text = String::new();
+        self.0.iter().enumerate().for_each(|(depth, step)| Self::append(&mut text, depth, step));
+        f.write_str(&text)
+    }
+}
+
+impl KeyPath {
+    /// Adds a step to the text of a path of `depth` steps.
+    pub fn append(path: &mut String, depth: usize, step: &str) {
+        if depth > 0 {
+            path.push('.');
         }
-        Ok(())
+        for c in step.chars() {
+            if c == '\\' || c == '.' {
+                path.push('\\');
+            }
+            path.push(c);
+        }
     }
 }
 
