@@ -1,5 +1,7 @@
 //! Nodes: finding, creating, changing.
 
+use std::collections::HashMap;
+
 use girih_model::{DataSource, Error, Family, Json, Node, NodeId, NodePath, Result, ResultExt, Spec, Structure};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
@@ -232,6 +234,19 @@ pub(crate) async fn by_id(db: &mut SqliteConnection, id: NodeId) -> Result<Node>
     let row = sqlx::query(AssertSqlSafe(sql)).bind(id.0).fetch_optional(db).await;
     let row = row.sql(&format!("reading node {}", id.0))?;
     node_of(&row.ok_or_else(gone)?)
+}
+
+/// In the order of `ids`; without those that are gone.
+pub(crate) async fn by_ids(db: &mut SqliteConnection, ids: &[NodeId]) -> Result<Vec<Node>> {
+    let sql = format!("SELECT {COLUMNS} FROM json_each(?) wanted CROSS JOIN node n ON n.id = wanted.value {SOURCE}");
+    let list = serde_json::to_string(ids).internal(|| "listing nodes".into())?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(list).fetch_all(db).await.sql("reading nodes")?;
+    let mut nodes: HashMap<NodeId, Node> = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let node = node_of(row)?;
+        nodes.insert(node.id, node);
+    }
+    Ok(ids.iter().filter_map(|id| nodes.remove(id)).collect())
 }
 
 /// `None` for the root.

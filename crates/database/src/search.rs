@@ -13,15 +13,14 @@ use std::ops::{Deref, DerefMut};
 
 use girih_model::filter::KeyPath;
 use girih_model::{Error, Filter, Node, NodeId, Result};
-use sqlx::SqliteConnection;
 use sqlx::pool::PoolConnection;
+use sqlx::{Row, SqliteConnection};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fault::Sqlx;
-use crate::nodes::{COLUMNS, SOURCE, node_of};
 use crate::{Database, nodes};
-use condition::Condition;
-use driver::Driver;
+use condition::{Condition, Tested};
+use driver::{Driver, Source};
 use order::{Order, Stage};
 use sql::Sql;
 
@@ -147,88 +146,159 @@ async fn page(
     search: &Search,
 ) -> Result<(Vec<Node>, Option<Cursor>)> {
     let driver = driver::choose(db, room, condition, order).await?;
-    let (after, mut offset) = match &search.page {
-        Page::First => (None, 0),
-        Page::Offset(offset) => (None, *offset),
-        Page::After(cursor) => (Some(order.read(cursor)?), 0),
-    };
+    let question = Question { room, condition, driver: &driver };
     // One more than the page tells whether there is another.
-    let wanted = search.limit + 1;
-    let mut found: Vec<(Node, Cursor)> = Vec::new();
-    for stage in order.stages(&driver).iter().copied() {
-        if after.as_ref().is_some_and(|after| after.is_past(stage)) {
-            continue;
-        }
-        let missing = wanted - found.len() as u64;
-        let sql = stage_sql(room, condition, order, &driver, stage, after.as_ref(), missing, offset);
-        let rows = sql.fetch_all(db).await.sql("searching")?;
-        if rows.is_empty() && offset > 0 {
-            // The page begins in a later stage: take away what this one holds.
-            offset -= stage_count(db, room, condition, order, &driver, stage).await?.min(offset);
-            continue;
-        }
-        offset = 0;
-        for row in &rows {
-            found.push((node_of(row)?, order.cursor(row, stage)?));
-        }
-        if found.len() as u64 >= wanted {
-            break;
-        }
-    }
-    let more = found.len() as u64 >= wanted;
+    let wanted = search.limit.saturating_add(1);
+    let (mut found, more) = match &search.page {
+        Page::Offset(offset) if *offset >= FAR => match question.total(db).await? {
+            // Nearer from behind.
+            Some(total) if *offset > total / 2 => {
+                let on_page = total.saturating_sub(*offset).min(search.limit);
+                let behind = total.saturating_sub(offset.saturating_add(on_page));
+                let mut found = question.ids(db, &order.reversed(), None, on_page, behind).await?;
+                found.reverse();
+                (found, behind > 0)
+            }
+            _ => (question.ids(db, order, None, wanted, *offset).await?, false),
+        },
+        Page::Offset(offset) => (question.ids(db, order, None, wanted, *offset).await?, false),
+        Page::First => (question.ids(db, order, None, wanted, 0).await?, false),
+        Page::After(cursor) => (question.ids(db, order, Some(&order.read(cursor)?), wanted, 0).await?, false),
+    };
+    let more = more || found.len() as u64 >= wanted;
     found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
     let next = found.last().filter(|_| more).map(|(_, cursor)| cursor.clone());
-    Ok((found.into_iter().map(|(node, _)| node).collect(), next))
+    let ids: Vec<NodeId> = found.into_iter().map(|(id, _)| id).collect();
+    Ok((nodes::by_ids(db, &ids).await?, next))
 }
 
-#[expect(clippy::too_many_arguments, reason = "one statement is made from all of it, in one place")]
-fn stage_sql(
-    room: &Room,
-    condition: &Condition,
-    order: &Order,
-    driver: &Driver,
-    stage: Stage,
-    after: Option<&order::Position>,
-    limit: u64,
-    offset: u64,
-) -> Sql {
-    let terms = order.terms(driver, stage);
-    let mut sql = Sql::new(format!("SELECT {COLUMNS}"));
-    for term in &terms {
-        sql.push(", ").add(&term.sql);
-    }
-    sql.push(" ").add(&driver.from(room, order, stage)).push(format!(" {SOURCE} WHERE "));
-    sql.add(&driver.within(room, order, stage));
-    sql.push(" AND ").add(&condition.sql(driver.answers()));
-    if let Some(only) = order.only(stage) {
-        sql.push(" AND ").add(&only);
-    }
-    if let Some(after) = after.filter(|after| after.is_in(stage)) {
-        sql.push(" AND ").add(&after.beyond(&terms));
-    }
-    sql.push(" ORDER BY ");
-    for (n, term) in terms.iter().enumerate() {
-        sql.push(if n > 0 { ", " } else { "" }).add(&term.sql).push(if term.descending { " DESC" } else { "" });
-    }
-    sql.push(" LIMIT ").bind(limit).push(" OFFSET ").bind(offset);
-    sql
+/// From here on it is worth knowing how many there are.
+const FAR: u64 = if cfg!(test) { 2 } else { 1000 };
+
+/// Which nodes are wanted, and what leads to them.
+struct Question<'q> {
+    room: &'q Room,
+    condition: &'q Condition,
+    driver: &'q Driver,
 }
 
-async fn stage_count(
-    db: &mut SqliteConnection,
-    room: &Room,
-    condition: &Condition,
-    order: &Order,
-    driver: &Driver,
-    stage: Stage,
-) -> Result<u64> {
-    let mut sql = Sql::new("SELECT count(*) ");
-    sql.add(&driver.from(room, order, stage)).push(" WHERE ").add(&driver.within(room, order, stage));
-    sql.push(" AND ").add(&condition.sql(driver.answers()));
-    if let Some(only) = order.only(stage) {
-        sql.push(" AND ").add(&only);
+impl Question<'_> {
+    /// The numbers of nodes, in order, each with the cursor behind it. The nodes themselves are only looked at where a
+    /// condition or the order asks for what the index does not have.
+    async fn ids(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        after: Option<&order::Position>,
+        wanted: u64,
+        mut offset: u64,
+    ) -> Result<Vec<(NodeId, Cursor)>> {
+        let mut found: Vec<(NodeId, Cursor)> = Vec::new();
+        for stage in order.stages(self.driver).iter().copied() {
+            if after.is_some_and(|after| after.is_past(stage)) {
+                continue;
+            }
+            let missing = wanted - found.len() as u64;
+            let sql = self.sql(order, stage, after, missing, offset);
+            let rows = sql.fetch_all(db).await.sql("searching")?;
+            if rows.is_empty() && offset > 0 {
+                // The page begins in a later stage: take away what this one holds.
+                offset -= self.count(db, order, stage).await?.min(offset);
+                continue;
+            }
+            offset = 0;
+            for row in &rows {
+                found.push((NodeId(row.get(0)), order.cursor(row, stage)?));
+            }
+            if found.len() as u64 >= wanted {
+                break;
+            }
+        }
+        Ok(found)
     }
-    sql.fetch_count(db).await.sql("searching")
+
+    fn sql(&self, order: &Order, stage: Stage, after: Option<&order::Position>, limit: u64, offset: u64) -> Sql {
+        let terms = order.terms(self.driver, stage);
+        let id = self.driver.id(stage);
+        let mut columns = Sql::new(format!("SELECT {id}"));
+        for term in &terms {
+            columns.push(", ").add(&term.sql);
+        }
+        let after = after.filter(|after| after.is_in(stage));
+        let merged = after.map(|after| after.beyond_node(order));
+        let source = self.driver.source(self.room, order, stage, merged.as_ref());
+        let mut rest = Sql::new(" WHERE ");
+        rest.add(&self.conditions(order, stage));
+        if let Some(after) = after.filter(|_| !source.is_ordered) {
+            rest.push(" AND ").add(&after.beyond(&terms));
+        }
+        if !source.is_ordered {
+            rest.push(" ORDER BY ");
+            for (n, term) in terms.iter().enumerate() {
+                rest.push(if n > 0 { ", " } else { "" }).add(&term.sql);
+                rest.push(if term.descending { " DESC" } else { "" });
+            }
+        }
+        rest.push(" LIMIT ").bind(limit).push(" OFFSET ").bind(offset);
+        self.joined(columns, source, rest, id)
+    }
+
+    /// Nodes of a stage.
+    async fn count(&self, db: &mut SqliteConnection, order: &Order, stage: Stage) -> Result<u64> {
+        let mut rest = Sql::new(" WHERE ");
+        rest.add(&self.conditions(order, stage));
+        let source = self.driver.source(self.room, order, stage, None);
+        let sql = self.joined(Sql::new("SELECT count(*)"), source, rest, self.driver.id(stage));
+        sql.fetch_count(db).await.sql("searching")
+    }
+
+    /// A query for the numbers of all nodes.
+    fn all(&self) -> Sql {
+        let order = Order::created();
+        let id = self.driver.id(Stage::All);
+        let mut rest = Sql::new(" WHERE ");
+        rest.add(&self.conditions(&order, Stage::All));
+        let source = self.driver.source(self.room, &order, Stage::All, None);
+        self.joined(Sql::new(format!("SELECT {id} AS id")), source, rest, id)
+    }
+
+    /// How many nodes there are, if that is easily told.
+    async fn total(&self, db: &mut SqliteConnection) -> Result<Option<u64>> {
+        if self.condition.is_always() && self.room.scope == Scope::Children {
+            return Ok(Some(self.room.parent.children));
+        }
+        let Some(leaves) = self.condition.sole_leaves(self.room) else { return Ok(None) };
+        Ok(Some(sql::bounded_count(&leaves, None).fetch_count(db).await.sql("searching")?))
+    }
+
+    fn conditions(&self, order: &Order, stage: Stage) -> Sql {
+        let mut sql = self.driver.within(self.room, order, stage);
+        let parent = match self.room.scope {
+            Scope::Children => {
+                let mut sql = Sql::default();
+                sql.bind(self.room.parent.id.0);
+                sql
+            }
+            Scope::Descendants { .. } => Sql::new("n.parent"),
+        };
+        let tested = Tested { id: self.driver.id(stage), parent };
+        sql.push(" AND ").add(&self.condition.sql(&tested, self.driver.answers()));
+        if let Some(only) = order.only(stage) {
+            sql.push(" AND ").add(&only);
+        }
+        sql
+    }
+
+    /// `CROSS JOIN` keeps the order of the tables.
+    fn joined(&self, mut columns: Sql, source: Source, rest: Sql, id: &str) -> Sql {
+        let join = !source.has_node && (columns.mentions('n') || rest.mentions('n'));
+        columns.push(" ").add(&source.sql);
+        if join {
+            columns.push(format!(" CROSS JOIN node n ON n.id = {id}"));
+        }
+        columns.add(&rest);
+        columns
+    }
 }
 
 /// How many nodes pass, exactly up to `limit`.
@@ -246,12 +316,8 @@ pub(crate) async fn count(
         // The index alone knows.
         Some(leaves) => sql::bounded_count(&leaves, bound),
         None => {
-            let order = Order::created();
-            let driver = driver::choose(db, room, condition, &order).await?;
-            let mut sql = Sql::new("SELECT 1 ");
-            sql.add(&driver.from(room, &order, Stage::All)).push(" WHERE ");
-            sql.add(&driver.within(room, &order, Stage::All)).push(" AND ").add(&condition.sql(driver.answers()));
-            sql::bounded_count(&sql, bound)
+            let driver = driver::choose(db, room, condition, &Order::created()).await?;
+            sql::bounded_count(&Question { room, condition, driver: &driver }.all(), bound)
         }
     };
     let counted = counted.fetch_count(db).await.sql("searching")?;
@@ -318,5 +384,6 @@ pub(crate) async fn plan(database: &Database, parent: NodeId, search: &Search) -
     let order = Order::new(&search.sort, &room, &mut db, &database.paths).await.unwrap();
     let driver = driver::choose(&mut db, &room, &condition, &order).await.unwrap();
     let stage = order.stages(&driver)[0];
-    stage_sql(&room, &condition, &order, &driver, stage, None, 100, 0).plan(&mut db).await
+    let question = Question { room: &room, condition: &condition, driver: &driver };
+    question.sql(&order, stage, None, 100, 0).plan(&mut db).await
 }

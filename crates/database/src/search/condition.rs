@@ -202,6 +202,16 @@ impl Condition {
         matches!(self, Self::And(all) if all.iter().all(Self::is_always))
     }
 
+    /// Whether full text is asked for, whose index knows nothing of containers.
+    pub fn has_words(&self) -> bool {
+        match self {
+            Self::And(all) | Self::Or(all) => all.iter().any(Self::has_words),
+            Self::Not(inner) => inner.has_words(),
+            Self::Words(_) => true,
+            _ => false,
+        }
+    }
+
     /// The conditions that must all hold.
     pub fn conjuncts(&self) -> &[Condition] {
         match self {
@@ -259,35 +269,35 @@ impl Condition {
         Some(sql)
     }
 
-    /// As a condition on the node `n`; `answered` is what the query's driver has answered already.
-    pub fn sql(&self, answered: Option<&Condition>) -> Sql {
+    /// As a condition on a node; `answered` is what the query's driver has answered already.
+    pub fn sql(&self, tested: &Tested, answered: Option<&Condition>) -> Sql {
         if answered == Some(self) {
             return Sql::new("1");
         }
         match self {
-            Self::And(all) => joined(all, " AND ", "1", answered),
-            Self::Or(any) => joined(any, " OR ", "0", None),
+            Self::And(all) => joined(all, " AND ", "1", tested, answered),
+            Self::Or(any) => joined(any, " OR ", "0", tested, None),
             Self::Not(inner) => {
                 // What is missing makes NULL of a test, which NOT would keep.
                 let mut sql = Sql::new("((");
-                sql.add(&inner.sql(None)).push(") IS NOT TRUE)");
+                sql.add(&inner.sql(tested, None)).push(") IS NOT TRUE)");
                 sql
             }
             Self::Points { path, values } => {
-                let mut sql = Sql::new("EXISTS (SELECT 1 FROM leaf WHERE parent = n.parent AND path = ");
-                sql.bind(*path).push(" AND ").add(&among(values, "kind", "value")).push(" AND node = n.id)");
+                let mut sql = tested.leaf(*path);
+                sql.push(" AND ").add(&among(values, "kind", "value")).push(")");
                 sql
             }
-            Self::Range { at, kind, order, bound } => range(at, *kind, *order, bound),
+            Self::Range { at, kind, order, bound } => range(tested, at, *kind, *order, bound),
             Self::Present(at) => match at.json_path() {
                 Some(path) => {
                     let mut sql = Sql::new("json_type(n.metadata, ");
                     sql.text(path).push(") IS NOT NULL");
                     sql
                 }
-                None => at_leaf(at, &Sql::new("1")),
+                None => at_leaf(tested, at, &Sql::new("1")),
             },
-            Self::Text { at, test } => text_test(at, test),
+            Self::Text { at, test } => text_test(tested, at, test),
             Self::Keys(keys) => {
                 let mut sql = Sql::new("n.key IN (");
                 for (n, key) in keys.iter().enumerate() {
@@ -298,20 +308,38 @@ impl Condition {
             }
             Self::Words(query) => {
                 let mut sql = Sql::new("EXISTS (SELECT 1 FROM words WHERE words MATCH ");
-                sql.text(query.clone()).push(" AND rowid = n.id)");
+                sql.text(query.clone()).push(format!(" AND rowid = {})", tested.id));
                 sql
             }
         }
     }
 }
 
-fn joined(conditions: &[Condition], with: &str, empty: &str, answered: Option<&Condition>) -> Sql {
+/// How a query calls the node that it tests. What the index can tell is asked of the index, so that the node itself is
+/// not fetched for it.
+pub(crate) struct Tested {
+    /// The node's number.
+    pub id: &'static str,
+    /// The number of its parent.
+    pub parent: Sql,
+}
+
+impl Tested {
+    /// The beginning of a question for an index row of the node.
+    fn leaf(&self, path: i64) -> Sql {
+        let mut sql = Sql::new("EXISTS (SELECT 1 FROM leaf WHERE parent = ");
+        sql.add(&self.parent).push(format!(" AND node = {} AND path = ", self.id)).bind(path);
+        sql
+    }
+}
+
+fn joined(conditions: &[Condition], with: &str, empty: &str, tested: &Tested, answered: Option<&Condition>) -> Sql {
     if conditions.is_empty() {
         return Sql::new(empty);
     }
     let mut sql = Sql::new("(");
     for (n, condition) in conditions.iter().enumerate() {
-        sql.push(if n > 0 { with } else { "" }).add(&condition.sql(answered));
+        sql.push(if n > 0 { with } else { "" }).add(&condition.sql(tested, answered));
     }
     sql.push(")");
     sql
@@ -350,18 +378,18 @@ fn operator(order: Order) -> &'static str {
 }
 
 /// A test on the index row of this node: for places that JSON functions cannot address.
-fn at_leaf(at: &Place, test: &Sql) -> Sql {
-    let mut sql = Sql::new("EXISTS (SELECT 1 FROM leaf WHERE parent = n.parent AND path = ");
-    sql.bind(at.path).push(" AND node = n.id AND ").add(test).push(")");
+fn at_leaf(tested: &Tested, at: &Place, test: &Sql) -> Sql {
+    let mut sql = tested.leaf(at.path);
+    sql.push(" AND ").add(test).push(")");
     sql
 }
 
-fn range(at: &Place, kind: Kind, order: Order, bound: &Stored) -> Sql {
+fn range(tested: &Tested, at: &Place, kind: Kind, order: Order, bound: &Stored) -> Sql {
     let op = operator(order);
     let Some(path) = at.json_path() else {
         let mut test = Sql::new("kind = ");
         test.bind(kind as i64).push(format!(" AND value {op} ")).value(bound.clone());
-        return at_leaf(at, &test);
+        return at_leaf(tested, at, &test);
     };
     let types = match kind {
         Kind::Number => "'integer', 'real'",
@@ -375,7 +403,7 @@ fn range(at: &Place, kind: Kind, order: Order, bound: &Stored) -> Sql {
     sql
 }
 
-fn text_test(at: &Place, test: &TextTest) -> Sql {
+fn text_test(tested: &Tested, at: &Place, test: &TextTest) -> Sql {
     let apply = |value: &Sql| {
         let mut sql = Sql::default();
         match test {
@@ -390,7 +418,7 @@ fn text_test(at: &Place, test: &TextTest) -> Sql {
     let Some(path) = at.json_path() else {
         let mut test = Sql::new("kind = ");
         test.bind(Kind::Text as i64).push(" AND ").add(&apply(&Sql::new("value")));
-        return at_leaf(at, &test);
+        return at_leaf(tested, at, &test);
     };
     let mut value = Sql::new("json_extract(n.metadata, ");
     value.text(path.clone()).push(")");

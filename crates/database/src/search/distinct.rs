@@ -8,9 +8,9 @@ use serde_json::Value;
 use sqlx::{Row, SqliteConnection};
 
 use super::condition::{self, Condition};
-use super::order::{Order, Stage};
+use super::order::Order;
 use super::sql::Sql;
-use super::{Count, Room, Scope, count, driver};
+use super::{Count, Question, Room, Scope, count, driver};
 use crate::fault::Sqlx;
 use crate::leaf::{FAMILY, Kind, SPECS, WHOLE_TEXT};
 use crate::{Database, nodes};
@@ -110,12 +110,8 @@ async fn groups(db: &mut SqliteConnection, room: &Room, condition: &Condition, p
     );
     sql.bind(room.parent.id.0).push(" AND l.path = ").bind(path);
     if !condition.is_always() {
-        let order = Order::created();
-        let driver = driver::choose(db, room, condition, &order).await?;
-        sql.push(format!(" AND l.node IN (SELECT {} ", driver.id(Stage::All)));
-        sql.add(&driver.from(room, &order, Stage::All)).push(" WHERE ");
-        sql.add(&driver.within(room, &order, Stage::All)).push(" AND ").add(&condition.sql(driver.answers()));
-        sql.push(")");
+        let driver = driver::choose(db, room, condition, &Order::created()).await?;
+        sql.push(" AND l.node IN (").add(&Question { room, condition, driver: &driver }.all()).push(")");
     }
     sql.push(" GROUP BY l.kind, l.value ORDER BY l.kind, l.value LIMIT ").bind(MAX_VALUES + 1);
     let rows = sql.fetch_all(db).await.sql("searching")?;

@@ -19,8 +19,8 @@ use super::sql::Sql;
 use super::{Cursor, Room, Scope, Sort, SortKey};
 use crate::leaf::{KeyPaths, Stored};
 
-/// Columns of the node itself, before the terms.
-const NODE_COLUMNS: usize = 13;
+/// The node's number comes before the terms.
+const FIRST_TERM: usize = 1;
 /// Stands for the kind of a value that is not there.
 const MISSING: i64 = 6;
 /// Most sort keys.
@@ -38,6 +38,8 @@ pub(crate) struct Order {
     keys: Vec<Key>,
     /// Direction of the last tie-break, creation.
     descending: bool,
+    /// Nodes without the value come first.
+    from_behind: bool,
     /// Tells the cursors of one order from those of another; empty for the order of creation.
     tag: String,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Position {
 
 impl Order {
     pub fn created() -> Self {
-        Self { keys: Vec::new(), descending: false, tag: String::new() }
+        Self { keys: Vec::new(), descending: false, from_behind: false, tag: String::new() }
     }
 
     pub async fn new(sort: &[Sort], room: &Room, db: &mut SqliteConnection, paths: &KeyPaths) -> Result<Self> {
@@ -107,6 +109,25 @@ impl Order {
         self.keys.is_empty()
     }
 
+    /// Newest first, if in the order of creation.
+    pub fn is_descending(&self) -> bool {
+        self.descending
+    }
+
+    /// The same nodes from the other end.
+    pub fn reversed(&self) -> Self {
+        let keys = self.keys.iter().map(|key| match key {
+            Key::Node { descending } => Key::Node { descending: !descending },
+            Key::Value { place, descending } => Key::Value { place: place.clone(), descending: !descending },
+        });
+        Self {
+            keys: keys.collect(),
+            descending: !self.descending,
+            from_behind: !self.from_behind,
+            tag: self.tag.clone(),
+        }
+    }
+
     pub fn is_by_key(&self) -> bool {
         matches!(self.keys.first(), Some(Key::Node { .. }))
     }
@@ -121,7 +142,8 @@ impl Order {
 
     pub fn stages(&self, driver: &Driver) -> &'static [Stage] {
         match (self.keys.first(), driver) {
-            (Some(Key::Value { .. }), Driver::Walk) => &[Stage::With, Stage::Without],
+            (Some(Key::Value { .. }), Driver::Walk { .. }) if self.from_behind => &[Stage::Without, Stage::With],
+            (Some(Key::Value { .. }), Driver::Walk { .. }) => &[Stage::With, Stage::Without],
             _ => &[Stage::All],
         }
     }
@@ -152,7 +174,7 @@ impl Order {
                 Key::Value { place, descending } => {
                     let mut missing = Sql::new("(");
                     missing.add(&kind(place)).push(format!(" = {MISSING})"));
-                    add(missing, false);
+                    add(missing, self.from_behind);
                     add(kind(place), *descending);
                     add(value(place), *descending);
                 }
@@ -169,7 +191,7 @@ impl Order {
             Stage::With => vec![json!(0)],
             Stage::Without => vec![json!(1), json!(MISSING), json!(0)],
         };
-        for column in NODE_COLUMNS..row.len() {
+        for column in FIRST_TERM..row.len() {
             let raw = row.try_get_raw(column).internal(|| "reading a sort term".into())?;
             values.push(match raw.type_info().name() {
                 "INTEGER" => json!(row.get::<i64, _>(column)),
@@ -227,6 +249,13 @@ impl Position {
             Stage::With => self.missing == Some(false),
             Stage::Without => self.missing == Some(true),
         }
+    }
+
+    /// The same as a condition on the node's number alone, in the order of creation.
+    pub fn beyond_node(&self, order: &Order) -> Sql {
+        let mut sql = Sql::new(if order.is_descending() { "node < " } else { "node > " });
+        sql.value(self.values[self.values.len() - 1].clone());
+        sql
     }
 
     /// What comes behind this position, in the order of the terms.

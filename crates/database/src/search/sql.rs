@@ -46,6 +46,12 @@ impl Sql {
         self
     }
 
+    /// Whether a column of the table `alias` is mentioned.
+    pub fn mentions(&self, alias: char) -> bool {
+        let before = |at: usize| self.text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        self.text.match_indices(&format!("{alias}.")).any(|(at, _)| before(at))
+    }
+
     pub async fn fetch_all(self, db: &mut SqliteConnection) -> Result<Vec<SqliteRow>, sqlx::Error> {
         // A statement with long lists will hardly come again.
         let keep = self.text.len() <= KEPT;

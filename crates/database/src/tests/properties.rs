@@ -146,10 +146,10 @@ async fn walk(room: &Room, filter: &Filter, sort: &[Sort], limit: u64, by_offset
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn filters_mean_what_they_say(all in prop::collection::vec(metadata(), 1..8), filters in prop::collection::vec(filter(), 1..12)) {
+    fn filters_mean_what_they_say(all in prop::collection::vec(metadata(), 1..20), filters in prop::collection::vec(filter(), 1..12)) {
         Runtime::new().unwrap().block_on(async {
             let room = room().await;
             fill(&room, &all).await;
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn pages_of_every_order_hold_every_node_once(
-        all in prop::collection::vec(metadata(), 1..8), sorts in prop::collection::vec(sort(), 1..6),
+        all in prop::collection::vec(metadata(), 1..20), sorts in prop::collection::vec(sort(), 1..6),
         filter in prop_oneof![Just(Filter::all()), filter()], limit in 1u64..4,
     ) {
         Runtime::new().unwrap().block_on(async {
@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn distinct_counts_add_up(all in prop::collection::vec(metadata(), 1..8), filter in filter(), path in key_path()) {
+    fn distinct_counts_add_up(all in prop::collection::vec(metadata(), 1..20), filter in filter(), path in key_path()) {
         Runtime::new().unwrap().block_on(async {
             let room = room().await;
             fill(&room, &all).await;
