@@ -145,10 +145,10 @@ async fn page(
     order: &Order,
     search: &Search,
 ) -> Result<(Vec<Node>, Option<Cursor>)> {
-    let driver = driver::choose(db, room, condition, order).await?;
-    let question = Question { room, condition, driver: &driver };
     // One more than the page tells whether there is another.
     let wanted = search.limit.saturating_add(1);
+    let driver = driver::choose(db, room, condition, order).await?;
+    let question = Question { room, condition, driver: &driver };
     let (mut found, more) = match &search.page {
         Page::Offset(offset) if *offset >= FAR => match question.total(db).await? {
             // Nearer from behind.
@@ -196,6 +196,9 @@ impl Question<'_> {
         let mut found: Vec<(NodeId, Cursor)> = Vec::new();
         for stage in order.stages(self.driver).iter().copied() {
             if after.is_some_and(|after| after.is_past(stage)) {
+                continue;
+            }
+            if stage == Stage::Without && self.all_have(db, order).await? {
                 continue;
             }
             let missing = wanted - found.len() as u64;
@@ -250,6 +253,13 @@ impl Question<'_> {
         let source = self.driver.source(self.room, order, stage, None);
         let sql = self.joined(Sql::new("SELECT count(*)"), source, rest, self.driver.id(stage));
         sql.fetch_count(db).await.sql("searching")
+    }
+
+    /// Whether no node lacks the value that leads the order: to find those that do, all nodes are looked at.
+    async fn all_have(&self, db: &mut SqliteConnection, order: &Order) -> Result<bool> {
+        let mut leaves = Sql::new("SELECT count(*) FROM leaf WHERE parent = ");
+        leaves.bind(self.room.parent.id.0).push(" AND path = ").bind(order.first_path());
+        Ok(leaves.fetch_count(db).await.sql("searching")? >= self.room.parent.children)
     }
 
     /// A query for the numbers of all nodes.

@@ -90,13 +90,17 @@ pub(crate) async fn choose(
         }
         _ => None,
     });
-    let mut points: Vec<_> = points.collect();
-    let selections: Vec<(Sql, &Condition)> =
-        conjuncts.iter().filter_map(|c| selection(c, room).map(|nodes| (nodes, c))).collect();
-    if children && order.is_created() && points.len() == 1 && selections.len() == 1 {
-        return Ok(points.swap_remove(0));
+    // What is in the order of creation by itself leads there.
+    let in_order = points.into_iter().next().or(words).filter(|_| children && order.is_created());
+    let selections: Vec<(Sql, &Condition)> = conjuncts
+        .iter()
+        .filter(|c| !(c.has_words() && matches!(in_order, Some(Driver::Words { .. }))))
+        .filter_map(|c| selection(c, room).map(|nodes| (nodes, c)))
+        .collect();
+    if in_order.is_some() && conjuncts.len() == 1 {
+        return Ok(in_order.unwrap_or(walk));
     }
-    let limit = if children { set_limit(room.parent.children) } else { FEW };
+    let limit = if children && in_order.is_none() { set_limit(room.parent.children) } else { FEW };
     let mut best: Option<(u64, Sql, &Condition)> = None;
     for (nodes, c) in selections {
         let most = best.as_ref().map_or(limit, |(least, ..)| *least);
@@ -105,12 +109,11 @@ pub(crate) async fn choose(
             best = Some((count, nodes, c));
         }
     }
-    Ok(match best {
-        Some((count, nodes, c)) if count <= FEW => Driver::Few { nodes, answers: c.clone() },
-        _ if children && order.is_created() && !points.is_empty() => points.swap_remove(0),
-        _ if order.is_created() && words.is_some() => words.unwrap_or(walk),
-        Some((_, nodes, c)) => Driver::Walk { among: Some((nodes, c.clone())) },
-        None => walk,
+    Ok(match (best, in_order) {
+        (Some((count, nodes, c)), _) if count <= FEW => Driver::Few { nodes, answers: c.clone() },
+        (_, Some(in_order)) => in_order,
+        (Some((_, nodes, c)), None) if children => Driver::Walk { among: Some((nodes, c.clone())) },
+        _ => walk,
     })
 }
 
