@@ -1,5 +1,6 @@
 """The same content for every server, uploaded over HTTP."""
 
+import base64
 import http.client
 import io
 import json
@@ -22,6 +23,8 @@ class Uploader:
 
     def send(self, method: str, path: str, body: bytes, media_type: str) -> bytes:
         headers = AUTHORIZATION | {"content-type": media_type}
+        # While content was made, the server may have closed the connection.
+        self.connection.close()
         self.connection.request(method, f"/api/v1{path}", body, headers)
         response = self.connection.getresponse()
         answer = response.read()
@@ -48,8 +51,6 @@ class Uploader:
 
     def table(self, parent: str, key: str, table: pyarrow.Table) -> None:
         schema = table.schema.serialize().to_pybytes()
-        import base64
-
         structure = {
             "arrow_schema": f"data:application/vnd.apache.arrow.file;base64,{base64.b64encode(schema).decode()}",
             "npartitions": 1,

@@ -104,12 +104,9 @@ class Server:
         return ticks / TICK
 
     def resident(self) -> float:
-        """Resident memory in MB, without pages of files that are mapped."""
-        total = 0
-        for pid in self._family():
-            _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
-            total += (resident - shared) * PAGE
-        return total / 1e6
+        """Resident memory in MB."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._family())
+        return sum(pages) * PAGE / 1e6
 
     def peak(self) -> float:
         """Largest resident memory so far in MB."""

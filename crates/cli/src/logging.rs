@@ -1,9 +1,11 @@
 //! Logs go to stderr, as text or JSON; stdout is for what the user asked for.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::BufWriter;
 use std::panic::PanicHookInfo;
 
 use clap::{Args, ValueEnum};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -30,7 +32,9 @@ enum Format {
 }
 
 impl Logging {
-    pub(crate) fn start(&self) -> Result<(), Failure> {
+    /// Lines are written by a thread of their own, many at once where there are many. What is returned writes the last
+    /// of them when it is dropped.
+    pub(crate) fn start(&self) -> Result<WorkerGuard, Failure> {
         let level = match self.verbose {
             0 => "warn,girih=info",
             1 => "info,girih=debug",
@@ -41,10 +45,13 @@ impl Logging {
                 .map_err(|e| Failure::usage(format!("GIRIH_LOG={directives:?} is not a filter: {e}")))?,
             _ => EnvFilter::new(level),
         };
+        // Who logs faster than stderr takes waits: no line is lost.
+        let lines = NonBlockingBuilder::default().lossy(false).thread_name("log");
+        let (writer, guard) = lines.finish(BufWriter::new(std::io::stderr()));
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_span_events(FmtSpan::NONE)
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         match (self.log_format, self.log_timestamps) {
             (Format::Json, _) => log.json().flatten_event(true).init(),
@@ -52,7 +59,7 @@ impl Logging {
             (Format::Text, false) => log.without_time().init(),
         }
         std::panic::set_hook(Box::new(report_panic));
-        Ok(())
+        Ok(guard)
     }
 }
 

@@ -235,7 +235,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(256)
         .pragma("cache_size", format!("-{CACHE}"))
-        .pragma("mmap_size", "268435456")
         .optimize_on_close(true, None)
         .with_regexp()
         .disable_statement_logging()

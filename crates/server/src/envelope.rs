@@ -45,6 +45,10 @@ pub(crate) fn null() -> Reply {
 
 /// Notes that the reply depends on a header of the request.
 pub(crate) fn vary(headers: &mut HeaderMap, name: &'static str) {
+    if !headers.contains_key(header::VARY) {
+        headers.insert(header::VARY, HeaderValue::from_static(name));
+        return;
+    }
     let known = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
     let mut names: Vec<String> =
         known.flat_map(|line| line.split(',')).map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();

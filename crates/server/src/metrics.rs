@@ -1,5 +1,6 @@
 //! What Prometheus may know. Each server counts for itself, so that two in one process do not mix.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, header};
@@ -19,7 +20,11 @@ const LENGTH_BUCKETS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    recorded: AtomicU64,
 }
+
+/// Requests after which samples are put into their buckets; until then each takes memory.
+const UPKEEP: u64 = 4096;
 
 impl Metrics {
     pub(crate) fn new() -> Self {
@@ -33,7 +38,7 @@ impl Metrics {
             describe_histogram!(READ, Unit::Seconds, "Time spent on finding and opening data");
             describe_histogram!(LENGTH, Unit::Bytes, "Length of responses whose length is known beforehand");
         });
-        Self { recorder, handle }
+        Self { recorder, handle, recorded: AtomicU64::new(0) }
     }
 
     pub(crate) fn record(
@@ -67,6 +72,9 @@ impl Metrics {
                 histogram!(LENGTH, labels).record(length);
             }
         });
+        if self.recorded.fetch_add(1, Ordering::Relaxed) % UPKEEP == UPKEEP - 1 {
+            self.handle.run_upkeep();
+        }
     }
 
     /// The text format of Prometheus, version 0.0.4.

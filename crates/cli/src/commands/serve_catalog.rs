@@ -57,7 +57,7 @@ struct Plan {
 
 impl Catalog {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        self.logging.start()?;
+        let _log = self.logging.start()?;
         let mut config = Config::from_environment(&listen::environment).map_err(Failure::configuration)?;
         self.listen.apply(&mut config);
         let random_key = self.access.apply(&mut config)?;

@@ -29,7 +29,7 @@ pub(crate) struct Configured {
 
 impl Configured {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        self.logging.start()?;
+        let _log = self.logging.start()?;
         let variable = || ["GIRIH_CONFIG", "TILED_CONFIG"].into_iter().find_map(listen::environment);
         let path = self.path.or_else(|| variable().map(PathBuf::from)).unwrap_or_else(|| "config.yml".into());
         let mut config = Config::load(&path, &listen::environment).map_err(Failure::configuration)?;

@@ -26,7 +26,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        self.logging.start()?;
+        let _log = self.logging.start()?;
         let mut config = Config::from_environment(&listen::environment).map_err(Failure::configuration)?;
         self.listen.apply(&mut config);
         config.allow_anonymous = true;
