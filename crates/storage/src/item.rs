@@ -9,12 +9,14 @@ use girih_model::dtype::{Kind, ScalarType, StructType, TimeUnit};
 
 mod cell;
 mod json;
+mod numbers;
 mod real;
 mod text;
 mod time;
 
 pub use cell::{Cell, Timestamp};
 pub use json::push_json_string;
+pub use numbers::push_numbers;
 pub use real::Real;
 pub use text::push_bytes_literal;
 

@@ -9,6 +9,7 @@ mod grid;
 mod metadata;
 mod plan;
 mod read;
+mod recent;
 mod staging;
 mod write;
 

@@ -236,7 +236,11 @@ impl Location {
 
     /// All bytes of a file of at most `limit`; `None` when there is no such file.
     pub fn read_all(&self, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open_if_exists()? else { return Ok(None) };
+        self.open_if_exists()?.map(|file| self.read_whole(file, limit)).transpose()
+    }
+
+    /// All bytes of this file, which is open.
+    pub(crate) fn read_whole(&self, file: File, limit: u64) -> Result<Vec<u8>> {
         let size = file.metadata().map_err(|e| self.fault("looking at", e))?.len();
         let mut bytes = Vec::with_capacity(size.min(limit) as usize + 1);
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| self.fault("reading", e))?;
@@ -244,7 +248,7 @@ impl Location {
             return Err(Error::internal("A data file is larger than it can be.")
                 .context(format!("reading {}, more than {limit} bytes", self.absolute().display())));
         }
-        Ok(Some(bytes))
+        Ok(bytes)
     }
 
     fn fault(&self, doing: &str, e: std::io::Error) -> Error {

@@ -54,42 +54,51 @@ impl Display {
         self.vmin.is_some() || self.vmax.is_some() || self.log
     }
 
-    /// The range of the values `at(0)` to `at(count - 1)`.
-    pub(super) fn range(&self, count: usize, at: impl Fn(usize) -> f64) -> Range {
+    /// The range of values, of which these are all or, of many, some.
+    pub(super) fn range(&self, mut values: Vec<f64>) -> Range {
         let (low, high) = match (self.vmin, self.vmax) {
             (Some(low), Some(high)) => (low, high),
             _ => {
-                let shown = |value: &f64| value.is_finite() && (!self.log || *value > 0.0);
-                let mut values: Vec<f64> = sample(count).map(at).filter(shown).collect();
-                values.sort_unstable_by(f64::total_cmp);
-                let (low, high) = (percentile(&values, 0.01), percentile(&values, 0.99));
+                values.retain(|value| value.is_finite() && (!self.log || *value > 0.0));
+                let (low, high) = (percentile(&mut values, 0.01), percentile(&mut values, 0.99));
                 let low = self.vmin.unwrap_or(low.min(self.vmax.unwrap_or(low)));
                 (low, self.vmax.unwrap_or(high.max(low)))
             }
         };
         let scale = |value: f64| if self.log { value.log10() } else { value };
-        Range { low: scale(low), high: scale(high), log: self.log }
+        Range::new(scale(low), scale(high), self.log)
+    }
+
+    /// Whether the range depends on the values.
+    pub(super) fn looks(&self) -> bool {
+        self.vmin.is_none() || self.vmax.is_none()
     }
 }
 
-/// Numbers below `count`: all of them or, of many, an even spread that no period of the data can follow
-/// (multiples of the golden ratio, modulo one).
-fn sample(count: usize) -> Box<dyn Iterator<Item = usize>> {
+/// Which values are looked at.
+pub(super) enum Sample {
+    All,
+    /// Of many, an even spread that no period of the data can follow (multiples of the golden ratio, modulo one).
+    Some(Box<dyn Iterator<Item = usize>>),
+}
+
+pub(super) fn sample(count: usize) -> Sample {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
     if count <= MOST_VALUES {
-        return Box::new(0..count);
+        return Sample::All;
     }
     let pick = move |n: u64| ((u128::from(n.wrapping_mul(GOLDEN_RATIO)) * count as u128) >> 64) as usize;
-    Box::new((0..SAMPLE as u64).map(pick))
+    Sample::Some(Box::new((0..SAMPLE as u64).map(pick)))
 }
 
-/// A quantile of sorted values, interpolated between neighbours; zero of none.
-fn percentile(sorted: &[f64], fraction: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+/// A quantile, interpolated between neighbours; zero of none. The values are put into another order.
+fn percentile(values: &mut [f64], fraction: f64) -> f64 {
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
     let position = last as f64 * fraction;
-    let below = sorted[position.floor() as usize];
-    let above = sorted[position.ceil() as usize];
-    if below == above {
+    let (_, below, rest) = values.select_nth_unstable_by(position.floor() as usize, f64::total_cmp);
+    let below = *below;
+    let above = rest.iter().copied().min_by(f64::total_cmp).unwrap_or(below);
+    if position.fract() == 0.0 || below == above {
         return below;
     }
     // In this form because the difference of two large values may overflow.
@@ -103,29 +112,33 @@ pub(super) struct Range {
     low: f64,
     high: f64,
     log: bool,
+    /// Half the difference, because that of two large values may overflow.
+    half: f64,
 }
 
 impl Range {
-    /// Brightness from 0 to 1; `None` for NaN.
-    pub(super) fn brightness(&self, value: f64) -> Option<f64> {
-        if value.is_nan() {
-            return None;
-        }
+    fn new(low: f64, high: f64, log: bool) -> Self {
+        Self { low, high, log, half: high / 2.0 - low / 2.0 }
+    }
+
+    /// Brightness from 0 to 1; NaN for NaN.
+    pub(super) fn brightness(&self, value: f64) -> f64 {
         let value = match self.log {
             true if value <= 0.0 => f64::NEG_INFINITY,
             true => value.log10(),
             false => value,
         };
-        Some(if value <= self.low && value < self.high {
+        if value <= self.low && value < self.high {
             0.0
         } else if value >= self.high && value > self.low {
             1.0
         } else if self.low < self.high {
-            // Halved, because the difference of two large values may overflow.
-            (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0)
+            (value / 2.0 - self.low / 2.0) / self.half
+        } else if value.is_nan() {
+            value
         } else {
             0.5
-        })
+        }
     }
 }
 
@@ -153,16 +166,18 @@ mod tests {
     }
 
     fn brightness(query: &str, values: &[f64]) -> Vec<Option<f64>> {
-        let range = parse(query).unwrap().range(values.len(), |n| values[n]);
-        values.iter().map(|value| range.brightness(*value)).collect()
+        let range = parse(query).unwrap().range(values.to_vec());
+        values.iter().map(|value| Some(range.brightness(*value)).filter(|part| !part.is_nan())).collect()
     }
 
     #[test]
     fn percentiles_are_numpys() {
-        let values: Vec<f64> = (0..11).map(f64::from).collect();
-        assert_eq!(percentile(&values, 0.01), 0.1);
-        assert_eq!(percentile(&values, 0.99), 9.9);
-        assert_eq!(percentile(&[], 0.5), 0.0);
+        let mut values: Vec<f64> = (0..11).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut values, 0.01), 0.1);
+        assert_eq!(percentile(&mut values, 0.99), 9.9);
+        assert_eq!(percentile(&mut values, 0.5), 5.0);
+        assert_eq!(percentile(&mut values, 1.0), 10.0);
+        assert_eq!(percentile(&mut [], 0.5), 0.0);
     }
 
     #[test]
@@ -185,9 +200,13 @@ mod tests {
     #[test]
     fn samples_are_even_and_in_bounds() {
         let count = 10_000_000;
-        let mean = sample(count).map(|n| n as f64).sum::<f64>() / SAMPLE as f64;
+        let picked = || match sample(count) {
+            Sample::Some(picked) => picked,
+            Sample::All => panic!("these are many"),
+        };
+        let mean = picked().map(|n| n as f64).sum::<f64>() / SAMPLE as f64;
         assert!((mean / count as f64 - 0.5).abs() < 1e-4, "{mean}");
-        assert!(sample(count).all(|n| n < count));
-        assert_eq!(sample(5).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert!(picked().all(|n| n < count));
+        assert!(matches!(sample(5), Sample::All));
     }
 }

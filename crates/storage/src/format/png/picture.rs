@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use girih_model::dtype::Kind;
 use girih_model::{DType, Error, Result, ResultExt};
-use png::{BitDepth, ColorType, Encoder};
+use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
-use super::display::{Display, Range};
-use crate::item::ItemReader;
+use super::display::{Display, Range, Sample, sample};
+use crate::item::push_numbers;
 
 /// Longest side of a PNG, in pixels (section 11.2.1 of the standard).
 const MAX_SIDE: u64 = (1 << 31) - 1;
@@ -79,14 +79,16 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
             "cmap applies to pictures of one channel, but this one has {channels}. Slice it to select one channel."
         )));
     }
-    let reader = ItemReader::new(dtype);
-    let at = |n: usize| reader.read(&items[n * itemsize..(n + 1) * itemsize]).number().unwrap_or(f64::NAN);
-    let brightness = if channels > 1 && *dtype == DType::of("u1") && !display.scales() {
-        Brightness::AsIs
-    } else {
-        Brightness::Within(display.range(count, at))
-    };
-    let holes = may_have_holes(dtype) && (0..count).any(|n| at(n).is_nan());
+    let row_bytes = width as usize * channels * itemsize;
+    let as_is = channels > 1 && *dtype == DType::of("u1") && !display.scales();
+    let brightness = if as_is { Brightness::AsIs } else { Brightness::Within(range(dtype, items, display)) };
+    let mut numbers = Vec::with_capacity(width as usize * channels);
+    let holes = may_have_holes(dtype)
+        && items.chunks_exact(row_bytes.max(1)).any(|row| {
+            numbers.clear();
+            push_numbers(dtype, row, &mut numbers);
+            numbers.iter().any(|number| number.is_nan())
+        });
     let palette = display.colours.map(|colours| colours.table());
     let colour_type = match (channels, palette.is_some(), holes) {
         (1, false, false) => ColorType::Grayscale,
@@ -99,21 +101,26 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
     let mut encoder = Encoder::new(&mut picture, width, height);
     encoder.set_color(colour_type);
     encoder.set_depth(BitDepth::Eight);
+    encoder.set_compression(Compression::Fast);
+    encoder.set_filter(Filter::Up);
     let mut writer = encoder.write_header().internal(written)?;
     let mut rows = writer.stream_writer().internal(written)?;
     let samples = colour_type.samples();
     let has_alpha = matches!(colour_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
     let mut row = Vec::with_capacity(width as usize * samples);
-    for y in 0..height as usize {
+    for items in items.chunks_exact(row_bytes) {
+        numbers.clear();
+        push_numbers(dtype, items, &mut numbers);
         row.clear();
-        for x in 0..width as usize {
-            let pixel = (y * width as usize + x) * channels;
-            let levels = (pixel..pixel + channels).map(|n| brightness.level(at(n)));
+        if let (None, false) = (&palette, has_alpha) {
+            row.extend(numbers.iter().map(|number| brightness.level(*number)));
+            rows.write_all(&row).internal(written)?;
+            continue;
+        }
+        for pixel in numbers.chunks_exact(channels) {
             let start = row.len();
-            let mut opaque = true;
-            for level in levels {
-                opaque &= level.is_some();
-                let level = level.unwrap_or(0);
+            for number in pixel {
+                let level = brightness.level(*number);
                 match &palette {
                     Some(table) => row.extend(table[usize::from(level)]),
                     None => row.push(level),
@@ -121,7 +128,7 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
             }
             if has_alpha {
                 row.resize(start + samples, u8::MAX);
-                if !opaque {
+                if pixel.iter().any(|number| number.is_nan()) {
                     row[start..].fill(0);
                 }
             }
@@ -140,13 +147,35 @@ enum Brightness {
 }
 
 impl Brightness {
-    /// From 0 to 255; `None` for NaN.
-    fn level(&self, value: f64) -> Option<u8> {
+    /// From 0 to 255; 0 for NaN.
+    fn level(&self, value: f64) -> u8 {
         match self {
-            Self::AsIs => Some(value as u8),
-            Self::Within(range) => range.brightness(value).map(|part| (255.0 * part).round_ties_even() as u8),
+            Self::AsIs => value as u8,
+            Self::Within(range) => rounded(255.0 * range.brightness(value)),
         }
     }
+}
+
+/// To the nearest, and of two to the even one, as `round_ties_even` does by calling a function: a sum as large as this
+/// has no fractions.
+fn rounded(level: f64) -> u8 {
+    const LARGE: f64 = (3u64 << 51) as f64;
+    (level + LARGE - LARGE) as u8
+}
+
+fn range(dtype: &DType, items: &[u8], display: &Display) -> Range {
+    let mut numbers = Vec::new();
+    if display.looks() {
+        let itemsize = dtype.itemsize();
+        let count = items.len() / itemsize.max(1);
+        match sample(count) {
+            Sample::All => push_numbers(dtype, items, &mut numbers),
+            Sample::Some(picked) => {
+                picked.for_each(|n| push_numbers(dtype, &items[n * itemsize..][..itemsize], &mut numbers));
+            }
+        }
+    }
+    display.range(numbers)
 }
 
 fn may_have_holes(dtype: &DType) -> bool {

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fs::File;
 
+use bytes::Bytes;
 use girih_model::{Error, Result, ResultExt};
 
 use super::metadata::{Codec, Metadata};
+use super::recent;
 use crate::place::Location;
 use crate::place::file::Identity;
 
@@ -110,14 +113,26 @@ impl Store {
 
     /// The file of a chunk as it is; `None` when it was never written.
     pub(super) fn load_encoded(&self, index: &[u64]) -> Result<Option<Vec<u8>>> {
+        let place = self.location.join(&self.path(index))?;
+        place.open_if_exists()?.map(|file| self.encoded(index, &place, file)).transpose()
+    }
+
+    fn encoded(&self, index: &[u64], place: &Location, file: File) -> Result<Vec<u8>> {
         let limit = zstd::zstd_safe::compress_bound(self.nbytes) as u64 + 1024;
-        let bytes = self.location.join(&self.path(index))?.read_all(limit)?;
-        match bytes {
-            Some(bytes) if self.codec == Codec::Raw && bytes.len() != self.nbytes => {
-                Err(self.damaged(index, &format!("it has {} bytes instead of {}", bytes.len(), self.nbytes)))
-            }
-            bytes => Ok(bytes),
+        let bytes = place.read_whole(file, limit)?;
+        if self.codec == Codec::Raw && bytes.len() != self.nbytes {
+            return Err(self.damaged(index, &format!("it has {} bytes instead of {}", bytes.len(), self.nbytes)));
         }
+        Ok(bytes)
+    }
+
+    /// The items of a chunk of which only a part is wanted.
+    pub(super) fn load_shared(&self, index: &[u64]) -> Result<Option<Bytes>> {
+        let place = self.location.join(&self.path(index))?;
+        let Some(file) = place.open_if_exists()? else { return Ok(None) };
+        let metadata = file.metadata().internal(|| format!("looking at {}", place.absolute().display()))?;
+        let decode = || self.decode(index, self.encoded(index, &place, file)?);
+        recent::chunk(&metadata, self.nbytes, decode).map(Some)
     }
 
     /// The items of a chunk, in C order.

@@ -21,8 +21,13 @@ pub(super) async fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> R
     let itemsize = dtype.itemsize();
     let shape = region.shape();
     let plan = Arc::new(Plan::new(&region.0, store.grid(), itemsize));
-    let bands = plan.bands();
     let store = store.clone();
+    if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
+        // All in one go.
+        let items = blocking(move || assemble(&store.pinned()?, &plan, &band, itemsize)).await?;
+        return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
+    }
+    let bands = plan.bands();
     let store = Arc::new(blocking(move || store.pinned()).await?);
     let pieces = stream::iter(bands)
         .map(move |band| {
@@ -47,7 +52,11 @@ fn assemble(store: &Store, plan: &Plan, band: &Band, itemsize: usize) -> Result<
     let mut items = vec![0; nbytes];
     let mut complete = true;
     for visit in &visits {
-        match store.load(&visit.chunk)? {
+        let chunk = match visit.whole {
+            true => store.load(&visit.chunk)?.map(Bytes::from),
+            false => store.load_shared(&visit.chunk)?,
+        };
+        match chunk {
             Some(chunk) => copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize),
             None => complete = false,
         }
