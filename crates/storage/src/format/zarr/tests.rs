@@ -119,7 +119,8 @@ fn files(room: &Room) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     let mut directories = vec![room.directory.path().to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
+        // What is being removed meanwhile may be gone already.
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
             let path = entry.unwrap().path();
             if path.is_dir() { directories.push(path) } else { files.push(path) }
         }
