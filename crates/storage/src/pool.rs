@@ -5,6 +5,7 @@
 //! hundreds of threads, and the reactor (health, metadata) never waits behind data work.
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, BoxStream, StreamExt};
 use girih_model::{Error, Result};
@@ -35,12 +36,34 @@ fn ended(e: tokio::task::JoinError) -> Error {
     Error::internal("Internal server error").context("running work in the background").with_source(e)
 }
 
-/// Runs a blocking iterator step by step, as far as the stream is read. It ends with the first error.
+/// How long a blocking iterator runs on after its first item: going to another thread and back takes longer than many
+/// small steps.
+const RUN: Duration = Duration::from_micros(500);
+/// Most items of one such run.
+const RUN_ITEMS: usize = 16;
+
+/// Runs a blocking iterator bit by bit, as far as the stream is read. It ends with the first error.
 pub fn stream<T: Send + 'static>(
     items: impl Iterator<Item = Result<T>> + Send + 'static,
 ) -> BoxStream<'static, Result<T>> {
-    stream::try_unfold(items, |mut items| blocking(move || Ok(items.next().transpose()?.map(|item| (item, items)))))
-        .boxed()
+    let runs = stream::unfold(Some(items), |items| async {
+        let mut items = items?;
+        let run = blocking(move || {
+            let (mut run, start) = (Vec::new(), Instant::now());
+            while run.len() < RUN_ITEMS && (run.is_empty() || start.elapsed() < RUN) {
+                let Some(item) = items.next() else { return Ok((run, None)) };
+                let failed = item.is_err();
+                run.push(item);
+                if failed {
+                    return Ok((run, None));
+                }
+            }
+            Ok((run, Some(items)))
+        });
+        let (run, rest) = run.await.unwrap_or_else(|e| (vec![Err(e)], None));
+        Some((stream::iter(run), rest))
+    });
+    runs.flatten().boxed()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use futures::future;
+use futures::future::{self, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use girih_model::data::BatchStream;
 use girih_model::{ArrayData, ByteStream, Error, Result};
@@ -50,17 +50,37 @@ where
 {
     let converted = stream::try_unfold(Some((source, work)), |state| async move {
         let Some((mut source, mut work)) = state else { return Ok(None) };
-        let piece = source.try_next().await?;
-        let more = piece.is_some();
+        let (pieces, more) = at_hand(&mut source).await?;
         let (work, buffer) = pool::blocking(move || {
             let mut buffer = Buffer::default();
-            work(piece, &mut buffer)?;
+            pieces.into_iter().try_for_each(|piece| work(Some(piece), &mut buffer))?;
+            if !more {
+                work(None, &mut buffer)?;
+            }
             Ok((work, buffer))
         })
         .await?;
         Ok(Some((buffer.into(), more.then_some((source, work)))))
     });
     converted.try_filter(|piece: &Bytes| future::ready(!piece.is_empty())).boxed()
+}
+
+/// Most pieces that are worked on at once.
+const AT_HAND: usize = 4;
+
+/// The next piece, and those that are there already; and whether there may be more.
+pub(super) async fn at_hand<T>(source: &mut BoxStream<'static, Result<T>>) -> Result<(Vec<T>, bool)> {
+    let Some(first) = source.try_next().await? else { return Ok((Vec::new(), false)) };
+    let mut pieces = vec![first];
+    while pieces.len() < AT_HAND {
+        match source.try_next().now_or_never() {
+            Some(Ok(Some(piece))) => pieces.push(piece),
+            Some(Ok(None)) => return Ok((pieces, false)),
+            Some(Err(e)) => return Err(e),
+            None => break,
+        }
+    }
+    Ok((pieces, true))
 }
 
 /// All items of an array, in runs; an error where there are fewer or more bytes than the shape says.

@@ -6,14 +6,15 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, ResultExt, Structure, TableData};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use moka::sync::Cache;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
@@ -26,6 +27,7 @@ use super::partition::index;
 use super::partition::{Batches, PartitionedTable, TableFile, create};
 use crate::dataset::Dataset;
 use crate::format::{EncodeOptions, Encoded, Format};
+use crate::place::file::Stamp;
 use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
@@ -129,22 +131,20 @@ impl TableFile for Parquet {
     }
 
     fn schema(&self, file: File) -> Result<SchemaRef> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
-        Ok(builder.schema().clone())
+        Ok(footer(&file)?.schema().clone())
     }
 
     fn rows(&self, file: File) -> Result<u64> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
-        Ok(builder.metadata().file_metadata().num_rows().max(0) as u64)
+        Ok(footer(&file)?.metadata().file_metadata().num_rows().max(0) as u64)
     }
 
     fn has_nulls(&self, file: File, column: &str) -> Result<Option<bool>> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_error(|e| damaged(e))?;
+        let footer = footer(&file)?;
         let path = ColumnPath::new(vec![column.to_owned()]);
-        let Some(leaf) = builder.parquet_schema().columns().iter().position(|leaf| *leaf.path() == path) else {
+        let Some(leaf) = footer.parquet_schema().columns().iter().position(|leaf| *leaf.path() == path) else {
             return Ok(None);
         };
-        let groups = builder.metadata().row_groups().iter();
+        let groups = footer.metadata().row_groups().iter();
         let counts = groups.map(|group| group.column(leaf).statistics()?.null_count_opt());
         Ok(counts.sum::<Option<u64>>().map(|nulls| nulls > 0))
     }
@@ -212,8 +212,31 @@ fn as_callers_fault(e: Error) -> Error {
     Error::unprocessable("The body is not a Parquet file that can be read.").with_source(e)
 }
 
+/// Most bytes of footers that are kept.
+const FOOTERS: u64 = 16 << 20;
+
+static KNOWN: LazyLock<Cache<Stamp, ArrowReaderMetadata>> = LazyLock::new(|| {
+    let weigh =
+        |_: &Stamp, footer: &ArrowReaderMetadata| u32::try_from(footer.metadata().memory_size()).unwrap_or(u32::MAX);
+    Cache::builder().max_capacity(FOOTERS).weigher(weigh).build()
+});
+
+/// What the file says of itself at its end, read now or lately.
+fn footer(file: &File) -> Result<ArrowReaderMetadata> {
+    let stamp = Stamp::of(file);
+    if let Some(footer) = stamp.and_then(|stamp| KNOWN.get(&stamp)) {
+        return Ok(footer);
+    }
+    let footer = decoded(|| ArrowReaderMetadata::load(file, ArrowReaderOptions::new()))?;
+    if let Some(stamp) = stamp {
+        KNOWN.insert(stamp, footer.clone());
+    }
+    Ok(footer)
+}
+
 fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-    let builder = decoded(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, ArrowReaderOptions::new()))?;
+    let footer = footer(&file)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
     let metadata = builder.metadata();
     let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
     let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::table::ArrowSchema;
 use girih_model::{
     Asset, Data, DataSource, Error, Management, Part, Result, ResultExt, Selection, Structure, TableData,
@@ -165,23 +164,6 @@ impl PartitionedTable {
         }
     }
 
-    /// The same files, as long as their directory is held open.
-    ///
-    /// # Errors
-    /// `Gone` when the table has been deleted, or a registered file is missing.
-    async fn pinned(&self, files: Vec<Location>) -> Result<Vec<Location>> {
-        let directory = self.home.as_ref().map(|home| home.directory.clone());
-        blocking(move || {
-            let Some(directory) = directory else {
-                files.iter().try_for_each(|file| file.metadata().map(drop))?;
-                return Ok(files);
-            };
-            let pinned = directory.pinned().map_err(deleted)?;
-            files.iter().map(|file| pinned.child(&file.name())).collect()
-        })
-        .await
-    }
-
     /// The same file for writing, as long as the table is the one that was opened.
     async fn pinned_to_write(&self, file: &Location) -> Result<Location> {
         let home = self.home.as_ref().ok_or_else(|| Error::unsupported("Registered files are never written."))?;
@@ -222,6 +204,19 @@ impl Home {
         }
         Ok(Self { directory, identity })
     }
+}
+
+/// The same files, as long as their directory, if we keep it, is held open.
+///
+/// # Errors
+/// `Gone` when the table has been deleted, or a registered file is missing.
+fn pinned(directory: Option<Location>, files: Vec<Location>) -> Result<Vec<Location>> {
+    let Some(directory) = directory else {
+        files.iter().try_for_each(|file| file.metadata().map(drop))?;
+        return Ok(files);
+    };
+    let pinned = directory.pinned().map_err(deleted)?;
+    files.iter().map(|file| pinned.child(&file.name())).collect()
 }
 
 fn deleted(e: Error) -> Error {
@@ -305,19 +300,20 @@ impl Dataset for PartitionedTable {
         let files = self.files(selection)?;
         // What was selected is checked before any file is opened.
         self.project(selection.fields.as_deref(), RowIndex::none())?;
-        let files = self.pinned(files).await?;
-        let (format, declared, places) = (self.format, self.structure.schema().clone(), files.clone());
-        let index = blocking(move || common_index(format, &places, &declared)).await?;
+        let directory = self.home.as_ref().map(|home| home.directory.clone());
+        let (format, declared) = (self.format, self.structure.schema().clone());
+        let (files, index) = blocking(move || {
+            let files = pinned(directory, files)?;
+            let index = common_index(format, &files, &declared)?;
+            Ok((files, index))
+        })
+        .await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
-        let (format, wanted) = (self.format, schema.clone());
-        let batches = stream::iter(files.into_iter().map(Ok)).and_then(move |location| {
-            let schema = wanted.clone();
-            async move {
-                let batches = blocking(move || read_file(format, &location, &schema, None)).await?;
-                Ok(pool::stream(batches))
-            }
+        let wanted = schema.clone();
+        let batches = files.into_iter().flat_map(move |location| {
+            read_file(format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
         });
-        Ok(Data::Table(TableData { schema, batches: batches.try_flatten().boxed() }))
+        Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
     }
 
     async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {

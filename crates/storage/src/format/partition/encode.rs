@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::{ByteStream, Result, TableData};
 
+use crate::format::conversion::at_hand;
 use crate::pool::blocking;
 
 /// Most rows that are encoded at once.
@@ -26,16 +27,16 @@ pub(crate) fn encode(table: TableData, writer: Box<dyn BatchWriter<Vec<u8>>>) ->
     let state = Some((table.batches, writer));
     let pieces = stream::try_unfold(state, |state| async {
         let Some((mut batches, mut writer)) = state else { return Ok(None) };
-        let Some(batch) = batches.try_next().await? else {
-            let last = blocking(move || writer.finish()).await?;
-            return Ok(Some((Bytes::from(last), None)));
-        };
+        let (some, more) = at_hand(&mut batches).await?;
         let (ready, writer) = blocking(move || {
-            super::write_batch(&mut *writer, batch)?;
-            Ok((std::mem::take(writer.out()), writer))
+            some.into_iter().try_for_each(|batch| super::write_batch(&mut *writer, batch))?;
+            if !more {
+                return Ok((writer.finish()?, None));
+            }
+            Ok((std::mem::take(writer.out()), Some(writer)))
         })
         .await?;
-        Ok(Some((Bytes::from(ready), Some((batches, writer)))))
+        Ok(Some((Bytes::from(ready), writer.map(|writer| (batches, writer)))))
     });
     pieces.try_filter(|piece| std::future::ready(!piece.is_empty())).boxed()
 }

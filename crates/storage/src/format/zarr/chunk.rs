@@ -130,9 +130,8 @@ impl Store {
     pub(super) fn load_shared(&self, index: &[u64]) -> Result<Option<Bytes>> {
         let place = self.location.join(&self.path(index))?;
         let Some(file) = place.open_if_exists()? else { return Ok(None) };
-        let metadata = file.metadata().internal(|| format!("looking at {}", place.absolute().display()))?;
-        let decode = || self.decode(index, self.encoded(index, &place, file)?);
-        recent::chunk(&metadata, self.nbytes, decode).map(Some)
+        let decode = |file| self.decode(index, self.encoded(index, &place, file)?);
+        recent::chunk(file, self.nbytes, decode).map(Some)
     }
 
     /// The items of a chunk, in C order.
