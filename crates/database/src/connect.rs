@@ -234,6 +234,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(256)
+        .row_buffer_size(1024)
         .pragma("cache_size", format!("-{CACHE}"))
         .optimize_on_close(true, None)
         .with_regexp()

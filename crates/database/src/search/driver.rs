@@ -16,6 +16,8 @@ use crate::leaf::{Kind, Stored};
 
 /// So many nodes are sorted faster than an order is walked. Tests have few nodes, and shall see every way.
 const FEW: u64 = if cfg!(test) { 2 } else { 2000 };
+/// To ask whether one node has certain words takes as long as to list so many that do.
+const PROBE: u64 = 50;
 /// Most alternatives that are looked up one by one; SQLite takes 500.
 const MANY_BRANCHES: usize = 50;
 /// Most keys that are looked up one by one.
@@ -78,8 +80,15 @@ pub(crate) async fn choose(
         return Ok(words.unwrap_or(walk));
     }
     // The words of all nodes are in one index: a small container is walked.
-    if words.is_some() && room.parent.children <= FEW && children && conjuncts.len() == 1 {
-        return Ok(walk);
+    if let Some(Driver::Words { query, answers }) = &words
+        && room.parent.children <= FEW
+        && children
+        && conjuncts.len() == 1
+    {
+        let nodes = matching(query);
+        let limit = room.parent.children * PROBE;
+        let count = bounded_count(&nodes, Some(limit + 1)).fetch_count(db).await.sql("searching")?;
+        return Ok(if count <= limit { Driver::Walk { among: Some((nodes, answers.clone())) } } else { walk });
     }
     if children && conjuncts.iter().any(|c| matches!(c, Condition::Keys(keys) if keys.len() <= MANY_KEYS)) {
         return Ok(Driver::Keys);
@@ -132,9 +141,7 @@ fn selection(condition: &Condition, room: &Room) -> Option<Sql> {
     let mut sql = Sql::new("SELECT node AS id ");
     match condition {
         Condition::Words(query) => {
-            let mut sql = Sql::new("SELECT rowid AS id FROM words WHERE words MATCH ");
-            sql.text(query.clone());
-            return Some(sql);
+            return Some(matching(query));
         }
         Condition::Or(any) if (1..=MANY_BRANCHES).contains(&any.len()) => {
             let mut all = Sql::default();
@@ -146,6 +153,13 @@ fn selection(condition: &Condition, room: &Room) -> Option<Sql> {
         one => sql.add(&one.leaves(room)?),
     };
     Some(sql)
+}
+
+/// The numbers of all nodes with these words.
+fn matching(query: &str) -> Sql {
+    let mut sql = Sql::new("SELECT rowid AS id FROM words WHERE words MATCH ");
+    sql.text(query);
+    sql
 }
 
 impl Driver {
