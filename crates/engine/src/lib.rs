@@ -18,6 +18,7 @@ pub mod search;
 pub mod settings;
 pub mod update;
 pub mod write;
+pub mod zarr;
 
 mod engine;
 mod locks;

@@ -29,6 +29,10 @@ pub(crate) struct Itemsize(pub(crate) usize);
 #[derive(Clone, Copy)]
 pub(crate) struct Download;
 
+/// Left in a response: bytes that are compressed already, and that may be asked for in parts.
+#[derive(Clone, Copy)]
+pub(crate) struct AsIs;
+
 pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let accepted = weighted(request.headers(), header::ACCEPT_ENCODING);
     let is_head = request.method() == Method::HEAD;
@@ -45,6 +49,7 @@ pub(crate) async fn compress(request: Request, next: Next) -> Response {
     let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let suitable = preferences(media_type.unwrap_or_default());
     if suitable.is_empty()
+        || response.extensions().get::<AsIs>().is_some()
         || response.status() == StatusCode::PARTIAL_CONTENT
         || response.headers().contains_key(header::CONTENT_ENCODING)
         || response.headers().contains_key(header::CONTENT_RANGE)

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use girih_model::slice::{Axis, Fitted};
 use girih_model::{ArrayStructure, Data, Error, Part, Result, Selection, Structure};
 
+use crate::format::zarr::Stored;
+
 /// An open data source, or a part of one that has a name (a column, a group in a file).
 #[async_trait]
 pub trait Dataset: Send + Sync {
@@ -23,6 +25,11 @@ pub trait Dataset: Send + Sync {
     /// `accept` (`zstd`, `identity`): nothing is decoded on the way out.
     async fn stored(&self, _selection: &Selection, _accept: &[&str]) -> Result<Option<StoredBytes>> {
         Ok(None)
+    }
+
+    /// The Zarr array that the data is stored as.
+    fn zarr(&self) -> Option<Stored> {
+        None
     }
 
     /// Writes `data` to the selected part and makes it durable; returns the structure afterwards.

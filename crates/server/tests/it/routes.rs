@@ -12,3 +12,4 @@ mod register;
 mod revisions;
 mod search;
 mod table;
+mod zarr;

@@ -5,6 +5,7 @@
 
 mod chunk;
 mod copy;
+mod facade;
 mod grid;
 mod metadata;
 mod plan;
@@ -24,6 +25,8 @@ use crate::place::{Location, Places};
 use crate::pool::blocking;
 use chunk::Store;
 use metadata::Metadata;
+
+pub use facade::{Facade, Stored};
 
 pub struct Zarr;
 
@@ -55,7 +58,8 @@ impl Format for Zarr {
             let metadata = Metadata::load(&location)?;
             metadata.check_fits(&structure)?;
             let store = Store::new(&location, &metadata, structure.dtype.itemsize())?;
-            Ok(Arc::new(ZarrArray { store: Arc::new(store), structure }) as Arc<dyn Dataset>)
+            let (store, metadata) = (Arc::new(store), Arc::new(metadata));
+            Ok(Arc::new(ZarrArray { store, metadata, structure }) as Arc<dyn Dataset>)
         })
         .await
     }
@@ -81,6 +85,7 @@ impl Format for Zarr {
 
 struct ZarrArray {
     store: Arc<Store>,
+    metadata: Arc<Metadata>,
     structure: ArrayStructure,
 }
 
@@ -98,6 +103,10 @@ impl Dataset for ZarrArray {
     async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
         let region = positions(&self.structure, selection)?;
         read::stored(&self.store, region, accept).await
+    }
+
+    fn zarr(&self) -> Option<Stored> {
+        Some(Stored { store: self.store.clone(), metadata: self.metadata.clone() })
     }
 
     async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {

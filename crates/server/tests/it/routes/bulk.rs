@@ -87,7 +87,7 @@ async fn what_fails_leaves_no_storage_behind() {
     assert_eq!(reply.status, 422, "{reply:?}");
     let mut other = array.clone();
     other["metadata"] = json!({"other": true});
-    send(&server, "", MEDIA_TYPES[0], &[array.clone()]).await.ok();
+    send(&server, "", MEDIA_TYPES[0], std::slice::from_ref(&array)).await.ok();
     assert_eq!(send(&server, "", MEDIA_TYPES[0], &[other, array]).await.ok()["data"]["failed"], 1);
     let left: Vec<_> = std::fs::read_dir(server.folder.path().join("data")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");

@@ -6,7 +6,9 @@ use std::fs::File;
 
 use bytes::Bytes;
 use girih_model::{Error, Result, ResultExt};
+use zstd::zstd_safe::CParameter;
 
+use super::copy::{Layout, c_strides, copy};
 use super::metadata::{Codec, Metadata};
 use super::recent;
 use crate::place::Location;
@@ -168,10 +170,7 @@ impl Store {
 
     /// The file of a chunk with these items.
     pub(super) fn encode<'a>(&self, items: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-        match self.codec {
-            Codec::Raw => Ok(items.into()),
-            Codec::Zstd { level } => Ok(compress(level, items).internal(|| "compressing a chunk".into())?.into()),
-        }
+        encode(self.codec, items)
     }
 
     fn damaged(&self, index: &[u64], how: &str) -> Error {
@@ -181,13 +180,36 @@ impl Store {
     }
 }
 
-fn compress(level: i32, items: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(super) fn encode(codec: Codec, items: &[u8]) -> Result<Cow<'_, [u8]>> {
+    match codec {
+        Codec::Raw => Ok(items.into()),
+        Codec::Zstd { level, checksum } => {
+            Ok(compress(level, checksum, items).internal(|| "compressing a chunk".into())?.into())
+        }
+    }
+}
+
+/// Items of the shape `counts`, in a chunk of the shape `chunk`; the rest is zeros.
+pub(super) fn padded(items: Vec<u8>, counts: &[u64], chunk: &[u64], itemsize: usize) -> Vec<u8> {
+    if counts == chunk {
+        return items;
+    }
+    let layout = |shape: &[u64]| Layout { start: 0, strides: c_strides(shape, itemsize) };
+    let mut whole = vec![0; chunk.iter().product::<u64>() as usize * itemsize];
+    copy(&mut whole, &layout(chunk), &items, &layout(counts), counts, itemsize);
+    whole
+}
+
+fn compress(level: i32, checksum: bool, items: &[u8]) -> std::io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|(have, _)| *have != level) {
             *slot = Some((level, zstd::bulk::Compressor::new(level)?));
         }
         match slot {
-            Some((_, context)) => context.compress(items),
+            Some((_, context)) => {
+                context.set_parameter(CParameter::ChecksumFlag(checksum))?;
+                context.compress(items)
+            }
             None => Ok(Vec::new()),
         }
     })

@@ -11,8 +11,6 @@ use crate::place::Location;
 
 const NAME: &str = "zarr.json";
 const MAX_BYTES: u64 = 16 << 20;
-/// Below this, compression costs more than it saves.
-const MIN_COMPRESSED: u64 = 256;
 /// Fast, and nearly as small as the higher levels on detector data.
 const ZSTD_LEVEL: i32 = 1;
 /// Largest item whose fill value is written out, in bytes.
@@ -32,7 +30,11 @@ pub(super) struct Metadata {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     Raw,
-    Zstd { level: i32 },
+    Zstd {
+        level: i32,
+        /// Frames end with a checksum of their content (RFC 8878, 3.1.1), which every decoder verifies.
+        checksum: bool,
+    },
 }
 
 impl Metadata {
@@ -43,11 +45,8 @@ impl Metadata {
             Some(endian) => json!({"name": "bytes", "configuration": {"endian": endian}}),
             None => json!({"name": "bytes"}),
         };
-        let size = girih_model::structure::array::nbytes(&structure.dtype, &chunk).unwrap_or(0);
-        let mut codecs = vec![bytes];
-        if size >= MIN_COMPRESSED {
-            codecs.push(json!({"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": false}}));
-        }
+        // Also of chunks that are too small to become smaller: the checksum tells whether a file is what was written.
+        let codecs = [bytes, json!({"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": true}})];
         let mut json = json!({
             "zarr_format": 3,
             "node_type": "array",
@@ -80,6 +79,11 @@ impl Metadata {
         let json = serde_json::from_slice(&text)
             .or_error(|e| Error::internal(format!("The zarr.json of this array is damaged: {e}")).context(context()))?;
         Self::parse(json).map_err(|e| e.context(context()))
+    }
+
+    /// The `zarr.json`.
+    pub(super) fn json(&self) -> &Value {
+        &self.json
     }
 
     pub(super) fn save(&self, directory: &Location) -> Result<()> {
@@ -127,7 +131,8 @@ impl Metadata {
             [bytes] => (bytes, Codec::Raw),
             [bytes, zstd] if zstd["name"] == "zstd" => {
                 let level = zstd["configuration"]["level"].as_i64().unwrap_or(0).clamp(0, 19) as i32;
-                (bytes, Codec::Zstd { level })
+                let checksum = zstd["configuration"]["checksum"] == true;
+                (bytes, Codec::Zstd { level, checksum })
             }
             _ => return unsupported("list of codecs", &json["codecs"]),
         };

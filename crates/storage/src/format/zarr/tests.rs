@@ -55,6 +55,20 @@ async fn damage_is_named() {
     let (source, _) = counted(&room, &[300, 4], &[100, 4]).await;
     let chunk = room.directory.path().join("a/b/c/1/0");
     let mut bytes = std::fs::read(&chunk).unwrap();
+    let dataset = room.open(&source).await;
+    let (_, items) = gather(dataset.read(&Selection::block(vec![1, 0])).await.unwrap()).await;
+    for at in 0..bytes.len() {
+        bytes[at] ^= 4;
+        std::fs::write(&chunk, &bytes).unwrap();
+        bytes[at] ^= 4;
+        // What decodes to something else is noticed by the checksum.
+        let found = match dataset.read(&Selection::block(vec![1, 0])).await {
+            Ok(Data::Array(array)) => array.pieces.try_collect::<Vec<_>>().await.map(|pieces| pieces.concat()),
+            Ok(_) => panic!("an array"),
+            Err(e) => Err(e),
+        };
+        assert!(found.is_err() || found.is_ok_and(|found| found == items), "byte {at}");
+    }
     bytes.truncate(bytes.len() / 2);
     std::fs::write(&chunk, &bytes).unwrap();
     let dataset = room.open(&source).await;

@@ -1,0 +1,111 @@
+//! The tree as readers of Zarr see it: containers and tables are groups, all else that is an array an array.
+
+use bytes::Bytes;
+
+use girih_database::{Page, Scope};
+use girih_model::{Error, Family, Filter, Json, NodePath, Result};
+use girih_storage::format::zarr::Facade;
+
+use crate::access::Permission;
+use crate::find::{Found, no_such_entry};
+use crate::search::SearchRequest;
+use crate::{Caller, Engine, Want};
+
+/// Most members of a group that are described in its own metadata.
+pub const CONSOLIDATED: u64 = 1000;
+
+pub enum ZarrNode {
+    /// Attributes; and, of a table, the names of its columns.
+    Group {
+        attributes: Json,
+        columns: Option<Vec<String>>,
+    },
+    Array {
+        attributes: Json,
+        facade: Facade,
+        version: String,
+    },
+}
+
+impl Engine {
+    /// # Errors
+    /// `NotFound` when there is none, or one that Zarr has no word for.
+    pub async fn zarr_node(&self, caller: &Caller, path: &NodePath) -> Result<ZarrNode> {
+        caller.require(&[Permission::ReadMetadata])?;
+        let found = self.find(path).await?;
+        match found.family() {
+            Family::Container => Ok(ZarrNode::Group { attributes: found.entry().metadata, columns: None }),
+            Family::Table => {
+                let entry = found.entry();
+                let table = entry.structure.as_ref().and_then(|structure| structure.as_table());
+                let columns = table.map(|table| table.columns.clone()).unwrap_or_default();
+                Ok(ZarrNode::Group { attributes: entry.metadata, columns: Some(columns) })
+            }
+            Family::Array => {
+                let inner = matches!(found, Found::Part { .. });
+                let opened = found.open().await?;
+                // The metadata of a table is not that of its columns.
+                let attributes = if inner { Json::object() } else { opened.entry.metadata };
+                Ok(ZarrNode::Array { attributes, facade: Facade::new(opened.dataset)?, version: opened.version })
+            }
+            family => Err(Error::not_found(format!(
+                "The node at {path} is of the family {family}, which Zarr does not have."
+            ))),
+        }
+    }
+
+    /// What lies below a group, parents first, with paths from there; `None` when there is too much of it.
+    pub async fn zarr_members(&self, caller: &Caller, path: &NodePath) -> Result<Option<Vec<(NodePath, ZarrNode)>>> {
+        let mut members = Vec::new();
+        let mut paths = match self.find(path).await? {
+            Found::Above { .. } => return Ok(None),
+            Found::Node { node, .. } if node.structure.is_none() => {
+                let request = SearchRequest {
+                    scope: Scope::Descendants { max_depth: girih_model::path::MAX_DEPTH as u32 },
+                    filter: Filter::all(),
+                    sort: Vec::new(),
+                    page: Page::First,
+                    limit: CONSOLIDATED + 1,
+                    exact_count: false,
+                    want: Want::default(),
+                };
+                let found = self.search(caller, path, request).await?.entries;
+                found.into_iter().map(|entry| entry.path).collect()
+            }
+            found => vec![found.path()],
+        };
+        let mut at = 0;
+        while let Some(member) = paths.get(at).cloned() {
+            at += 1;
+            if paths.len() as u64 > CONSOLIDATED {
+                return Ok(None);
+            }
+            // What Zarr cannot hold is not there for its readers.
+            let Ok(node) = self.zarr_node(caller, &member).await else { continue };
+            if let ZarrNode::Group { columns: Some(columns), .. } = &node {
+                let columns = columns.iter().map(|column| member.child(column));
+                paths.extend(columns.collect::<Result<Vec<_>>>()?);
+            }
+            let below = member.below(path).ok_or_else(|| no_such_entry(&member))?;
+            if !below.is_root() {
+                members.push((below, node));
+            }
+        }
+        Ok(Some(members))
+    }
+
+    /// A chunk of an array as it is encoded, and what changes whenever it may have changed.
+    ///
+    /// # Errors
+    /// `NotFound` for a chunk that is not there (it reads as zeros), or that lies beyond the array.
+    pub async fn zarr_chunk(&self, caller: &Caller, path: &NodePath, index: &[u64]) -> Result<(Bytes, String)> {
+        caller.require(&[Permission::ReadData])?;
+        let ZarrNode::Array { facade, version, .. } = self.zarr_node(caller, path).await? else {
+            return Err(no_such_entry(path));
+        };
+        let chunk = facade.chunk(index).await?;
+        let chunk =
+            chunk.ok_or_else(|| Error::not_found("This chunk has not been written: all its items are zero."))?;
+        Ok((chunk, version))
+    }
+}
