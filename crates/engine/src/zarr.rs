@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// What lies below a group, parents first, with paths from there; `None` when there is too much of it.
+    /// What lies below a group, parents first and siblings together, with paths from there; `None` when there is too much of it.
     pub async fn zarr_members(&self, caller: &Caller, path: &NodePath) -> Result<Option<Vec<(NodePath, ZarrNode)>>> {
         let mut members = Vec::new();
         let mut paths = match self.find(path).await? {
@@ -91,6 +91,8 @@ impl Engine {
                 members.push((below, node));
             }
         }
+        // Siblings together: zarr-python takes each group's members from one run.
+        members.sort_by_cached_key(|(path, _)| (path.depth(), path.parent()));
         Ok(Some(members))
     }
 

@@ -1,7 +1,6 @@
 //! The members of a group as a list of URLs, which is how file systems over HTTP list a directory.
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_engine::search::{Page, Scope, SearchRequest};
@@ -16,12 +15,13 @@ use crate::links::encode;
 /// Members that are looked up at a time.
 const PAGE: u64 = 1000;
 
+/// Without a media type, as in the protocol: fsspec looks for links only in pages and in what says not what it is.
 pub(super) async fn send(ask: &Ask, version: &str, path: &NodePath, columns: Option<Vec<String>>) -> Reply {
     let base = format!("{}/zarr/{version}", ask.visit.base.root());
     if let Some(columns) = columns {
         let paths: Vec<NodePath> = columns.iter().map(|column| path.child(column)).collect::<Result<_>>()?;
         let body = format!("[{}]", urls(&base, &paths));
-        return Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response());
+        return Ok(Response::new(body.into()));
     }
     let start = Listing {
         engine: ask.engine().clone(),
@@ -34,9 +34,7 @@ pub(super) async fn send(ask: &Ask, version: &str, path: &NodePath, columns: Opt
     let pieces = stream::try_unfold(start, |listing| listing.step());
     let end = stream::once(async { Ok(Bytes::from_static(b"]")) });
     let body = stream::once(async { Ok(Bytes::from_static(b"[")) }).chain(pieces).chain(end);
-    let mut response = Response::new(streaming(body.boxed()));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    Ok(response)
+    Ok(Response::new(streaming(body.boxed())))
 }
 
 struct Listing {
