@@ -27,6 +27,7 @@ pub mod hdf5;
 pub mod html;
 pub mod json;
 pub mod json_seq;
+pub mod npy;
 pub mod octet_stream;
 pub mod png;
 mod spreadsheet;
@@ -157,6 +158,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::CSV,
     &csv::CSV_UNREGISTERED,
     &csv::PLAIN,
+    &npy::Npy,
     &png::Png,
     &tiff::Tiff,
     &html::Html,

@@ -4,11 +4,11 @@
 //! shape is kept current for other readers. A chunk without a file is all zeros.
 
 mod chunk;
-mod copy;
+pub(in crate::format) mod copy;
 mod facade;
 mod grid;
 mod metadata;
-mod plan;
+pub(in crate::format) mod plan;
 mod read;
 mod recent;
 mod staging;

@@ -2,13 +2,13 @@
 
 /// One side of a copy: where the first item lies and how far apart its neighbours are, in bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(in crate::format) struct Layout {
     pub start: usize,
     pub strides: Vec<isize>,
 }
 
 /// Strides, in bytes, of a C-order array.
-pub(super) fn c_strides(shape: &[u64], itemsize: usize) -> Vec<isize> {
+pub(in crate::format) fn c_strides(shape: &[u64], itemsize: usize) -> Vec<isize> {
     let mut strides = vec![0; shape.len()];
     let mut stride = itemsize as isize;
     for (at, len) in strides.iter_mut().zip(shape).rev() {
@@ -19,7 +19,7 @@ pub(super) fn c_strides(shape: &[u64], itemsize: usize) -> Vec<isize> {
 }
 
 /// Copies `counts` items along each axis; both layouts have one stride per axis.
-pub(super) fn copy(
+pub(in crate::format) fn copy(
     to: &mut [u8],
     to_layout: &Layout,
     from: &[u8],

@@ -18,7 +18,7 @@ const MAX_VISITS: u64 = 16 << 10;
 
 /// A region of an array and the grid below it. A 0-d array is planned as one of shape `(1,)`.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(in crate::format) struct Plan {
     region: Vec<Axis>,
     chunk: Vec<u64>,
     itemsize: usize,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
 
 /// A contiguous stretch of the region.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Band {
+pub(in crate::format) struct Band {
     /// Position within the region, of the axes up to the split axis.
     at: Vec<u64>,
     /// Positions of the split axis.
@@ -42,7 +42,7 @@ pub(super) struct Band {
 
 /// What a band has to do with one chunk.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(in crate::format) struct Visit {
     /// Number of the chunk along each axis.
     pub chunk: Vec<u64>,
     pub counts: Vec<u64>,
@@ -65,7 +65,7 @@ struct Segment {
 }
 
 impl Plan {
-    pub(super) fn new(region: &[Axis], chunk: &[u64], itemsize: usize) -> Self {
+    pub(in crate::format) fn new(region: &[Axis], chunk: &[u64], itemsize: usize) -> Self {
         Self::within(region, chunk, itemsize, TARGET, LIMIT)
     }
 
@@ -90,13 +90,13 @@ impl Plan {
     }
 
     /// The first band in C order; an empty region has none.
-    pub(super) fn first(&self) -> Option<Band> {
+    pub(in crate::format) fn first(&self) -> Option<Band> {
         let empty = self.itemsize == 0 || self.region.iter().any(|axis| axis.count == 0);
         (!empty).then(|| Band { at: vec![0; self.split + 1], rows: self.rows(0) })
     }
 
     /// The band that follows.
-    pub(super) fn after(&self, band: &Band) -> Option<Band> {
+    pub(in crate::format) fn after(&self, band: &Band) -> Option<Band> {
         let mut at = band.at.clone();
         at[self.split] += band.rows;
         if at[self.split] >= self.region[self.split].count {
@@ -110,30 +110,30 @@ impl Plan {
     }
 
     /// All bands, in C order.
-    pub(super) fn bands(self: &Arc<Self>) -> impl Iterator<Item = Band> + Send + use<> {
+    pub(in crate::format) fn bands(self: &Arc<Self>) -> impl Iterator<Item = Band> + Send + use<> {
         let plan = self.clone();
         std::iter::successors(self.first(), move |band| plan.after(band))
     }
 
     /// Bytes of an item.
-    pub(super) fn itemsize(&self) -> usize {
+    pub(in crate::format) fn itemsize(&self) -> usize {
         self.itemsize
     }
 
     /// Numbers of the chunks that the region (without steps) touches, axis by axis.
-    pub(super) fn touched(&self) -> Vec<Range<u64>> {
+    pub(in crate::format) fn touched(&self) -> Vec<Range<u64>> {
         let axes = self.region.iter().zip(&self.chunk);
         axes.map(|(axis, len)| axis.start / len..(axis.start + axis.count).div_ceil(*len)).collect()
     }
 
     /// Whether every item of a chunk lies in the region (without steps).
-    pub(super) fn covers(&self, chunk: &[u64]) -> bool {
+    pub(in crate::format) fn covers(&self, chunk: &[u64]) -> bool {
         let mut axes = self.region.iter().zip(&self.chunk).zip(chunk);
         axes.all(|((axis, len), n)| axis.start <= n * len && axis.start + axis.count >= (n + 1) * len)
     }
 
     /// Bytes of a band.
-    pub(super) fn nbytes(&self, band: &Band) -> usize {
+    pub(in crate::format) fn nbytes(&self, band: &Band) -> usize {
         self.shape(band).iter().map(|n| *n as usize).product::<usize>() * self.itemsize
     }
 
@@ -147,7 +147,7 @@ impl Plan {
         axes.map(count).collect()
     }
 
-    pub(super) fn visits(&self, band: &Band) -> Vec<Visit> {
+    pub(in crate::format) fn visits(&self, band: &Band) -> Vec<Visit> {
         let shape = self.shape(band);
         let segments: Vec<Vec<Segment>> =
             (0..shape.len()).map(|n| self.segments(n, band.at.get(n).copied().unwrap_or(0), shape[n])).collect();
@@ -222,7 +222,7 @@ impl Plan {
 
 impl Visit {
     /// Its items lie in the chunk as in the band: one after another.
-    pub(super) fn is_straight(&self) -> bool {
+    pub(in crate::format) fn is_straight(&self) -> bool {
         let axes = self.counts.iter().zip(&self.in_chunk.strides).zip(&self.in_band.strides);
         axes.into_iter().all(|((count, chunk), band)| *count == 1 || chunk == band)
     }

@@ -1,0 +1,197 @@
+//! NumPy's files of one array (NEP 1: `\x93NUMPY`, version, length of the header, header, items), read where they lie.
+//!
+//! The structure is the catalog's. A file that is still growing may have fewer rows than that, and one that went on
+//! growing more: what is there is read, for the rest the caller is asked to come again.
+
+mod header;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use girih_model::slice::{Axis, Fitted};
+use girih_model::{
+    ArrayData, ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Structure,
+};
+
+use super::zarr::copy::{Layout, c_strides, copy};
+use super::zarr::plan::{Band, Plan};
+use crate::dataset::{Dataset, positions};
+use crate::format::Format;
+use crate::place::{Location, Places};
+use crate::pool::{self, blocking};
+use header::Header;
+
+/// The least that is read at once, in bytes.
+const PIECE: u64 = 256 << 10;
+/// Largest file in Fortran order that is turned around, in bytes.
+const MAX_TURNED: u64 = 256 << 20;
+
+pub struct Npy;
+
+#[async_trait]
+impl Format for Npy {
+    fn media_type(&self) -> &'static str {
+        "application/x-npy"
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        let Structure::Array(structure) = &source.structure else {
+            return Err(Error::unprocessable("A NumPy file holds an array."));
+        };
+        let [asset] = source.assets.as_slice() else {
+            return Err(Error::unprocessable("An array in a NumPy file has one asset, the file."));
+        };
+        Ok(Arc::new(NpyArray { file: places.locate(&asset.data_uri)?, structure: structure.clone() }))
+    }
+}
+
+struct NpyArray {
+    file: Location,
+    structure: ArrayStructure,
+}
+
+#[async_trait]
+impl Dataset for NpyArray {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.structure.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let region = positions(&self.structure, selection)?;
+        let (location, structure) = (self.file.clone(), self.structure.clone());
+        let shape = region.shape();
+        let (items, region) = blocking(move || {
+            let items = Items::open(&location, &structure)?;
+            items.check_there(&region)?;
+            Ok((items, region))
+        })
+        .await?;
+        let dtype = self.structure.dtype.clone();
+        let pieces = match items.header.fortran_order {
+            true => {
+                let turned = blocking(move || items.turned(&region)).await?;
+                stream::iter([Ok(Bytes::from(turned))]).boxed()
+            }
+            false => {
+                let plan = Arc::new(Plan::new(&region.0, &items.chunk(), items.itemsize));
+                pool::stream(plan.bands().map(move |band| items.band(&plan, &band)))
+            }
+        };
+        Ok(Data::Array(ArrayData { dtype, shape, pieces }))
+    }
+}
+
+/// The items of an open file.
+struct Items {
+    file: File,
+    header: Header,
+    itemsize: usize,
+    context: String,
+}
+
+impl Items {
+    fn open(location: &Location, structure: &ArrayStructure) -> Result<Self> {
+        let file = location.open_file()?;
+        let context = format!("reading {}", location.absolute().display());
+        let header = Header::read(&file).map_err(|e| e.context(context.clone()))?;
+        let itemsize = structure.dtype.itemsize();
+        let fits = header.itemsize.is_none_or(|size| size == itemsize)
+            && header.shape.len() == structure.shape.len()
+            && header.shape.iter().skip(1).eq(structure.shape.iter().skip(1));
+        if !fits {
+            return Err(Error::unprocessable(format!(
+                "The file does not have the structure that is registered: it holds an array of the shape {:?} with the dtype {}. Register it again.",
+                header.shape, header.descr
+            ))
+            .context(context));
+        }
+        Ok(Self { file, header, itemsize, context })
+    }
+
+    /// # Errors
+    /// `Busy` when the file does not reach so far yet.
+    fn check_there(&self, region: &Fitted) -> Result<()> {
+        let (Some(rows), Some(axis)) = (self.header.shape.first(), region.0.first()) else { return Ok(()) };
+        let empty = region.0.iter().any(|axis| axis.count == 0);
+        let last = if axis.step > 0 && axis.count > 0 { axis.at(axis.count - 1) } else { axis.start };
+        if !empty && last >= *rows {
+            return Err(Error::busy(format!(
+                "The file has {rows} rows so far, and row {last} was asked for. It may still be growing: try again."
+            ))
+            .context(self.context.clone()));
+        }
+        Ok(())
+    }
+
+    /// Stretches of the file that are read as one.
+    fn chunk(&self) -> Vec<u64> {
+        let mut left = (PIECE / self.itemsize.max(1) as u64).max(1);
+        let mut chunk = vec![1; self.header.shape.len()];
+        for (len, size) in chunk.iter_mut().zip(&self.header.shape).rev() {
+            *len = (*size).clamp(1, left);
+            left = (left / *len).max(1);
+            // Only whole rows of what lies further in are one stretch.
+            if *len < *size {
+                break;
+            }
+        }
+        chunk
+    }
+
+    fn band(&self, plan: &Plan, band: &Band) -> Result<Bytes> {
+        let (chunk, strides) = (self.chunk(), c_strides(&self.header.shape, self.itemsize));
+        let mut items = vec![0; plan.nbytes(band)];
+        let mut stretch = vec![0; chunk.iter().product::<u64>() as usize * self.itemsize];
+        for visit in plan.visits(band) {
+            let start = visit.chunk.iter().zip(&chunk).zip(&strides);
+            let start: u64 = start.map(|((n, len), stride)| n * len * *stride as u64).sum();
+            // At the end of an axis the stretch is shorter; what is read beyond is not looked at.
+            self.read_up_to(&mut stretch, start)?;
+            copy(&mut items, &visit.in_band, &stretch, &visit.in_chunk, &visit.counts, self.itemsize);
+        }
+        Ok(items.into())
+    }
+
+    /// Fills the buffer from here on, as far as the file goes.
+    fn read_up_to(&self, buffer: &mut [u8], start: u64) -> Result<()> {
+        let total = self.header.shape.iter().product::<u64>().saturating_mul(self.itemsize as u64);
+        let len = buffer.len().min(total.saturating_sub(start) as usize);
+        let read = self.file.read_exact_at(&mut buffer[..len], self.header.length + start);
+        read.or_error(|_| Error::busy("The file is shorter than it says. It may still be written: try again."))
+            .map_err(|e| e.context(self.context.clone()))
+    }
+
+    /// The region of an array in Fortran order.
+    fn turned(&self, region: &Fitted) -> Result<Vec<u8>> {
+        let total = self.header.shape.iter().product::<u64>().saturating_mul(self.itemsize as u64);
+        if total > MAX_TURNED {
+            return Err(Error::unsupported(format!(
+                "Files in Fortran order are read up to {MAX_TURNED} bytes; this one has {total}. Save it with numpy.ascontiguousarray."
+            )));
+        }
+        let mut all = vec![0; total as usize];
+        self.read_up_to(&mut all, 0)?;
+        let reversed: Vec<u64> = self.header.shape.iter().rev().copied().collect();
+        let strides: Vec<isize> = c_strides(&reversed, self.itemsize).into_iter().rev().collect();
+        let counts: Vec<u64> = region.0.iter().map(|axis: &Axis| axis.count).collect();
+        let from = Layout {
+            start: region.0.iter().zip(&strides).map(|(axis, stride)| axis.start as usize * *stride as usize).sum(),
+            strides: region.0.iter().zip(&strides).map(|(axis, stride)| axis.step as isize * stride).collect(),
+        };
+        let mut items = vec![0; counts.iter().product::<u64>() as usize * self.itemsize];
+        let to = Layout { start: 0, strides: c_strides(&counts, self.itemsize) };
+        copy(&mut items, &to, &all, &from, &counts, self.itemsize);
+        Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The header: a Python dictionary such as `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use girih_model::{Error, Result, ResultExt};
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// Longest header, in bytes.
+const MAX_HEADER: u64 = 1 << 20;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// As it stands there.
+    pub descr: String,
+    /// Bytes of an item; `None` where the dtype has fields.
+    pub itemsize: Option<usize>,
+    pub fortran_order: bool,
+    pub shape: Vec<u64>,
+    /// Where the items begin, in bytes.
+    pub length: u64,
+}
+
+impl Header {
+    /// # Errors
+    /// `Unprocessable` when the file is no NumPy file, or holds Python objects.
+    pub(super) fn read(file: &File) -> Result<Self> {
+        let mut start = [0; 12];
+        let known = file.read_at(&mut start, 0).internal(|| "reading the beginning of a file".into())?;
+        let (start, major) = (&start[..known], start[6]);
+        if known < start.len() || !start.starts_with(MAGIC) {
+            return Err(damaged("it does not begin like one"));
+        }
+        let (from, length) = match major {
+            1 => (10, u64::from(u16::from_le_bytes([start[8], start[9]]))),
+            2 | 3 => (12, u64::from(u32::from_le_bytes([start[8], start[9], start[10], start[11]]))),
+            other => return Err(damaged(&format!("its version {other} is not known"))),
+        };
+        if length > MAX_HEADER {
+            return Err(damaged("its header is too long"));
+        }
+        let mut text = vec![0; length as usize];
+        file.read_exact_at(&mut text, from).or_error(|_| damaged("its header is cut off"))?;
+        Self::parse(&String::from_utf8_lossy(&text), from + length).ok_or_else(|| damaged("its header cannot be read"))
+    }
+
+    fn parse(text: &str, length: u64) -> Option<Self> {
+        let after = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
+        let descr = match after("descr")? {
+            rest if rest.starts_with('\'') => rest[1..].split_once('\'')?.0.to_owned(),
+            rest => rest
+                .split_once("'fortran_order'")
+                .map_or(rest, |(descr, _)| descr)
+                .trim_end_matches([',', ' '])
+                .to_owned(),
+        };
+        if descr.contains('O') && !descr.starts_with('[') {
+            return None;
+        }
+        let fortran_order = match after("fortran_order")? {
+            rest if rest.starts_with("True") => true,
+            rest if rest.starts_with("False") => false,
+            _ => return None,
+        };
+        let inner = after("shape")?.strip_prefix('(')?.split_once(')')?.0;
+        let lengths = inner.split(',').map(str::trim).filter(|len| !len.is_empty());
+        let shape = lengths.map(|len| len.trim_end_matches('L').parse().ok()).collect::<Option<Vec<u64>>>()?;
+        shape.iter().try_fold(1u64, |product, len| product.checked_mul(*len))?;
+        Some(Self { itemsize: itemsize(&descr), descr, fortran_order, shape, length })
+    }
+}
+
+/// Of a type string such as `<f8`, `|S3`, `<U4`, `<M8[ns]`.
+fn itemsize(descr: &str) -> Option<usize> {
+    let mut chars = descr.trim_start_matches(['<', '>', '|', '=']).chars();
+    let kind = chars.next().filter(|kind| kind.is_ascii_alphabetic())?;
+    let digits: String = chars.take_while(char::is_ascii_digit).collect();
+    let size: usize = digits.parse().ok()?;
+    size.checked_mul(if kind == 'U' { 4 } else { 1 })
+}
+
+fn damaged(how: &str) -> Error {
+    Error::unprocessable(format!("The file is not a NumPy file that can be read: {how}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_numpy_are_read() {
+        let check = |text: &str, itemsize: Option<usize>, fortran: bool, shape: &[u64]| {
+            let header = Header::parse(text, 128).unwrap();
+            assert_eq!((header.itemsize, header.fortran_order, &*header.shape), (itemsize, fortran, shape), "{text}");
+        };
+        check("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }   \n", Some(8), false, &[3, 4]);
+        check("{'descr': '|u1', 'fortran_order': True, 'shape': (3,), }\n", Some(1), true, &[3]);
+        check("{'descr': '<U3', 'fortran_order': False, 'shape': (), }\n", Some(12), false, &[]);
+        check("{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (2L, 3L), }", Some(8), false, &[2, 3]);
+        let fields = "{'descr': [('x', '<i4'), ('y', '<f8')], 'fortran_order': False, 'shape': (2,), }";
+        check(fields, None, false, &[2]);
+        for bad in [
+            "",
+            "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
+            "{'descr': '<f8', 'fortran_order': None, 'shape': (2,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-2,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807, 9), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (2",
+        ] {
+            assert_eq!(Header::parse(bad, 128), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused() {
+        let read = |bytes: &[u8]| {
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(bytes, 0).unwrap();
+            Header::read(&file).unwrap_err().message().to_owned()
+        };
+        assert!(read(b"").contains("does not begin like one"));
+        assert!(read(b"\x93NUMPY\x09\x00\x01\x00\x00\x00\x00").contains("version 9"));
+        assert!(read(b"\x93NUMPY\x01\x00\xff\x00{'descr'").contains("cut off"));
+        assert!(read(b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").contains("too long"));
+    }
+}
