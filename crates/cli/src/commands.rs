@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::exit::Failure;
 
+mod catalog_check;
 mod catalog_info;
 mod catalog_init;
 mod catalog_upgrade;
@@ -33,6 +34,7 @@ pub(crate) enum Catalog {
     Init(catalog_init::Init),
     Info(catalog_info::Info),
     Upgrade(catalog_upgrade::Upgrade),
+    Check(catalog_check::Check),
 }
 
 impl Command {
@@ -44,6 +46,7 @@ impl Command {
             Self::Catalog(Catalog::Init(command)) => command.run().await,
             Self::Catalog(Catalog::Info(command)) => command.run().await,
             Self::Catalog(Catalog::Upgrade(command)) => command.run().await,
+            Self::Catalog(Catalog::Check(command)) => command.run().await,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! (docs/decisions/003-values-in-an-index.md).
 
 mod bulk;
+mod check;
 mod connect;
 mod delete;
 mod fault;
@@ -18,6 +19,7 @@ mod sources;
 mod transaction;
 
 pub use bulk::{Bulk, BulkNode, Outcome};
+pub use check::{Known, Miscounted};
 pub use connect::{Info, Missing, SCHEMA_VERSION};
 pub use delete::Deleted;
 pub use nodes::{Change, Created, NewNode};
@@ -25,6 +27,8 @@ pub use revisions::RevisionPage;
 pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Search, SearchPage, Sort, SortKey};
 
 use std::sync::Arc;
+
+use girih_model::NodeId;
 
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;

@@ -136,6 +136,13 @@ impl Database {
         let db = self.readers.acquire().await.sql("waiting for a connection")?;
         Ok(Searching { db, _turn: turn })
     }
+
+    /// The same for work that may take its time.
+    pub(crate) async fn unhurried(&self) -> Result<Searching> {
+        let mut searching = self.reader().await?;
+        searching.db.lock_handle().await.sql("waiting for a connection")?.remove_progress_handler();
+        Ok(searching)
+    }
 }
 
 async fn page(

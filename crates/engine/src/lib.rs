@@ -9,6 +9,7 @@ pub mod access;
 pub mod asset;
 pub mod bulk;
 pub mod catalog;
+pub mod check;
 pub mod create;
 pub mod delete;
 pub mod export;

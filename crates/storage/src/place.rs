@@ -30,6 +30,11 @@ impl Places {
         })
     }
 
+    /// All directories that may be written.
+    pub fn all_writable(&self) -> impl Iterator<Item = &Arc<Directory>> {
+        self.writable.iter()
+    }
+
     /// Finds the place of a `file:` URI, which must lie under one of the directories.
     ///
     /// # Errors

@@ -98,6 +98,15 @@ fn plan(target: &str, init: bool, write: &[String]) -> Result<Plan, Failure> {
     in_directory(path, init, write)
 }
 
+/// The database of a catalog that is there, and where its data lies.
+pub(super) fn located(target: &str, write: &[String]) -> Result<(String, Vec<String>), Failure> {
+    if !is_uri(target) && !Path::new(target).exists() {
+        return Err(Failure::catalog(Error::not_found(format!("There is no catalog at {target}."))));
+    }
+    let plan = plan(target, false, write)?;
+    Ok((plan.uri, plan.writable))
+}
+
 /// A scheme and a colon, as in `sqlite:///path`.
 fn is_uri(target: &str) -> bool {
     target.split_once(':').is_some_and(|(scheme, _)| {
