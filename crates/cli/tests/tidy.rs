@@ -168,7 +168,8 @@ fn is_used(library: &str, code: &str) -> bool {
 fn every_dependency_is_used() {
     let mut faults = Vec::new();
     let mut used = Vec::new();
-    let members = crates().into_iter().map(|name| format!("crates/{name}")).chain(["fuzz".to_owned()]);
+    let members =
+        crates().into_iter().map(|name| format!("crates/{name}")).chain(["bench".to_owned(), "fuzz".to_owned()]);
     for member in members {
         let folder = root().join(&member);
         let code: String =

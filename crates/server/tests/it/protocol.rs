@@ -56,7 +56,7 @@ async fn what_does_not_exist_is_not_found() {
         let reply = server.get(path).await;
         assert_eq!((reply.status, reply.detail().as_str()), (404, "Not Found"), "{path}");
     }
-    for path in ["/zarr/v2/a", "/api/v1/awkward/full/a", "/api/v1/auth/whoami", "/api/graphql", "/ui/"] {
+    for path in ["/api/v1/awkward/full/a", "/api/v1/auth/whoami", "/api/graphql", "/ui/"] {
         let reply = server.get(path).await;
         assert_eq!(reply.status, 404, "{path}");
         assert!(reply.detail().contains("does not support"), "{path}: {reply:?}");
