@@ -1,16 +1,20 @@
 """girih, the reference and the limits of this machine, side by side."""
 
 import argparse
+import json
 import shutil
 import tempfile
+import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
 import content
+import limits
+import numpy
 import servers
 from cases import CASES, Case
-from load import measure
+from load import AUTHORIZATION, measure
 from servers import Server
 
 
@@ -30,6 +34,9 @@ def main() -> None:
 
 
 def compare(directory: Path, options: argparse.Namespace) -> None:
+    if not options.only:
+        limits.main()
+        starting(directory, options.alone)
     with ExitStack() as stack:
         ours = prepared(stack, servers.girih(directory / "girih"))
         theirs = None if options.alone else prepared(stack, servers.reference(directory / "reference"))
@@ -39,7 +46,55 @@ def compare(directory: Path, options: argparse.Namespace) -> None:
         for case in CASES:
             if options.only in case.name:
                 row(case, ours, theirs, limit, directory / "nginx" / "www", options.seconds)
+        for writers, bar in [(16, 20), (1, 6)]:
+            name = f"uploads, {writers} at a time"
+            if options.only in name:
+                upload(name, writers, bar, ours, theirs, options.seconds)
         print(f"girih at the end: {ours.resident():.0f} MB resident, {ours.peak():.0f} MB at its peak")
+
+
+def starting(directory: Path, alone: bool) -> None:
+    """Seconds until an empty server answers, the best of three."""
+    made = {"girih": servers.girih} if alone else {"girih": servers.girih, "reference": servers.reference}
+    best = {}
+    for name, make in made.items():
+        took = []
+        for n in range(3):
+            server = make(directory / f"start-{name}-{n}")
+            took.append(server.start())
+            server.stop()
+        best[name] = min(took)
+    text = f"{'starting':28}{best['girih'] * 1e3:.0f} ms"
+    if not alone:
+        text += f", reference {best['reference']:.1f} s: {best['reference'] / best['girih']:.0f} times (bar: 100)"
+    print(text, flush=True)
+
+
+def upload(name: str, writers: int, bar: float, ours: Server, theirs: Server | None, seconds: float) -> None:
+    """New small arrays: created, and written."""
+    mark = str(time.time_ns())
+    create = {
+        "id": f"{mark}-{{n}}",
+        "structure_family": "array",
+        "metadata": {},
+        "specs": [],
+        "data_sources": [content.array_source((10, 10), (10, 10), numpy.dtype("f8"))],
+    }
+    block = Path(tempfile.gettempdir()) / "girih-bench-block"
+    block.write_bytes(numpy.random.default_rng(0).random((10, 10)).tobytes())
+    json_type, octets = {"content-type": "application/json"}, {"content-type": "application/octet-stream"}
+    steps = [
+        {"method": "POST", "path": "/api/v1/metadata/inbox", "text": json.dumps(create), "headers": json_type},
+        {"method": "PUT", "path": f"/api/v1/array/full/inbox/{mark}-{{n}}", "file": str(block), "headers": octets},
+    ]
+    mine = measure(ours, steps, connections=writers, seconds=seconds, headers=AUTHORIZATION)
+    name = name if not mine.failure else f"{name} !{mine.failure}"
+    text = f"{name:28}{mine.per_second:10.1f}{mine.p50:9.2f}{mine.p99:9.2f}{mine.cpu:6.2f}{mine.resident:7.0f}"
+    print(text, end="", flush=True)
+    if theirs:
+        other = measure(theirs, steps, connections=writers, seconds=seconds, headers=AUTHORIZATION)
+        print(f"{other.per_second:12.2f}{mine.per_second / max(other.per_second, 1e-9):8.0f}{bar:6.0f}", end="")
+    print(flush=True)
 
 
 def prepared(stack: ExitStack, server: Server) -> Server:
