@@ -4,18 +4,59 @@
 //! [`WORKERS`] of them at a time, so that a burst of heavy requests queues here instead of starting
 //! hundreds of threads, and the reactor (health, metadata) never waits behind data work.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use girih_model::{Error, Result};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Twice the cores: some of them wait for the disk.
 static WORKERS: LazyLock<Semaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Semaphore::new(2 * cores)
 });
+
+/// Data that is on its way to callers may take so much memory, in [`UNIT`]s, before more is made.
+const ROOM: u32 = 4096;
+/// In bytes.
+const UNIT: usize = 64 << 10;
+/// How long one waits for room. Then one goes on all the same: who has it may wait for us.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2000 });
+
+static IN_FLIGHT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(ROOM as usize)));
+
+/// Room for a piece of data, taken until the piece is gone.
+pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Waits for room, as long as others are about to give some back.
+    pub(crate) async fn take(bytes: usize) -> Self {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(ROOM).min(ROOM / 4);
+        let permit = tokio::time::timeout(PATIENCE, IN_FLIGHT.clone().acquire_many_owned(units));
+        Self(permit.await.ok().and_then(Result::ok))
+    }
+
+    /// The same bytes, which give the room back when they are gone.
+    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+        match self.0 {
+            Some(permit) => Bytes::from_owner(Held { bytes, _permit: permit }),
+            None => bytes,
+        }
+    }
+}
+
+struct Held {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// Runs blocking work; a panic in it (a decoder met a hostile file) costs one request, not the server.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -80,6 +121,20 @@ mod tests {
         let seen: Vec<_> = stream(failing.into_iter()).collect().await;
         assert_eq!(seen.len(), 2);
         assert!(seen[1].is_err());
+    }
+
+    #[tokio::test]
+    async fn room_is_given_back_with_the_bytes() {
+        let all: Vec<Bytes> = {
+            let pieces = (0..4).map(|_| async { Room::take(64 << 20).await.hold(Bytes::from_static(b"x")) });
+            futures::future::join_all(pieces).await
+        };
+        assert_eq!((all[0].as_ref(), IN_FLIGHT.available_permits()), (&b"x"[..], 0));
+        let part = all[0].slice(0..1);
+        assert!(Room::take(1).await.0.is_none(), "nobody waits for ever");
+        drop(all);
+        drop(part);
+        assert_eq!(IN_FLIGHT.available_permits(), ROOM as usize);
     }
 
     #[tokio::test]

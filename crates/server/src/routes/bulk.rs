@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use futures::StreamExt;
 use girih_engine::bulk::{BulkItem, BulkItems, BulkReply};
-use girih_model::wire::{BulkFailure, BulkPlace, Bulked, Envelope};
-use girih_model::{Error, ErrorKind, NodePath, Result, ResultExt};
+use girih_model::wire::{BulkFailure, BulkPlace, Bulked, Envelope, PostMetadataRequest};
+use girih_model::{Error, ErrorKind, Json, NodePath, Result, ResultExt};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -23,6 +23,8 @@ use crate::{body, envelope};
 const MAX_LINES: u64 = 100_000;
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 << 20;
+/// The key of a line that says where the node goes.
+const PARENT: &[u8] = b"\"parent\"";
 /// Failures that are told one by one.
 const MAX_FAILURES: usize = 1000;
 
@@ -129,7 +131,16 @@ fn lines(file: File) -> BulkItems {
 }
 
 fn item(text: &[u8]) -> Result<BulkItem> {
-    let place: BulkPlace = body::parse("The line", text)?;
-    let parent = NodePath::parse(place.parent.as_deref().unwrap_or_default())?;
-    Ok(BulkItem { parent, create: create_request(body::parse("The line", text)?)? })
+    let mut parent = NodePath::root();
+    // Most lines have none, and need not be read twice.
+    if text.windows(PARENT.len()).any(|part| part == PARENT) {
+        let place: BulkPlace = body::parse("The line", text)?;
+        parent = NodePath::parse(place.parent.as_deref().unwrap_or_default())?;
+    }
+    let mut request: PostMetadataRequest = body::parse("The line", text)?;
+    // It is looked into when it is taken apart for the index.
+    let metadata = request.metadata.take();
+    let mut create = create_request(request)?;
+    create.metadata = metadata.unwrap_or_else(Json::object);
+    Ok(BulkItem { parent, create })
 }

@@ -35,7 +35,7 @@ use crate::pool::{self, blocking};
 /// What a row group may hold, in bytes (encoded): it is built in memory.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 /// What a batch should measure, in bytes.
-const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_BYTES: u64 = 1 << 20;
 
 pub struct Parquet;
 

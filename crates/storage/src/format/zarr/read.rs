@@ -12,7 +12,7 @@ use super::copy::copy;
 use super::metadata::Codec;
 use super::plan::{Band, Plan};
 use crate::dataset::StoredBytes;
-use crate::pool::blocking;
+use crate::pool::{Room, blocking};
 
 /// Bands that are decoded at the same time: while one goes out, the next is made.
 const READ_AHEAD: usize = 2;
@@ -24,7 +24,8 @@ pub(super) async fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> R
     let store = store.clone();
     if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
         // All in one go.
-        let items = blocking(move || assemble(&store.pinned()?, &plan, &band, itemsize)).await?;
+        let room = Room::take(plan.nbytes(&band)).await;
+        let items = room.hold(blocking(move || assemble(&store.pinned()?, &plan, &band, itemsize)).await?);
         return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
     }
     let bands = plan.bands();
@@ -32,7 +33,10 @@ pub(super) async fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> R
     let pieces = stream::iter(bands)
         .map(move |band| {
             let (store, plan) = (store.clone(), plan.clone());
-            blocking(move || assemble(&store, &plan, &band, itemsize))
+            async move {
+                let room = Room::take(plan.nbytes(&band)).await;
+                Ok(room.hold(blocking(move || assemble(&store, &plan, &band, itemsize)).await?))
+            }
         })
         .buffered(READ_AHEAD);
     Ok(ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() })
