@@ -125,7 +125,15 @@ impl Database {
 
     /// The commit point of a write: counts a new version of the node's data and, when the structure
     /// has become another, replaces it if it is still `before` (`Conflict` otherwise).
-    pub async fn record_write(&self, id: NodeId, before: &Structure, after: &Structure) -> Result<()> {
+    ///
+    /// With a `key`, a repetition of the write can be told by [`Database::is_written`].
+    pub async fn record_write(
+        &self,
+        id: NodeId,
+        before: &Structure,
+        after: &Structure,
+        key: Option<&str>,
+    ) -> Result<()> {
         let mut tx = self.write().await?;
         let grown = i64::from(before != after);
         if before != after {
@@ -153,8 +161,40 @@ impl Database {
         let Some(path) = counted else {
             return Err(Error::not_found("The node was deleted while its data was being written."));
         };
+        if let Some(key) = key {
+            keep_key(&mut tx, key, id).await?;
+        }
         tx.commit(Touched::node(NodePath::parse(&path)?)).await
     }
+
+    /// Whether the write with this key is done.
+    pub async fn is_written(&self, key: &str) -> Result<bool> {
+        let found: i64 = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM write_key WHERE key = ?)")
+            .bind(key)
+            .fetch_one(&self.readers)
+            .await
+            .sql("looking up a key")?;
+        Ok(found != 0)
+    }
+}
+
+/// How long keys of writes are kept, in microseconds: a week.
+const KEPT: i64 = 7 * 86_400 * 1_000_000;
+
+async fn keep_key(tx: &mut SqliteConnection, key: &str, id: NodeId) -> Result<()> {
+    sqlx::query("DELETE FROM write_key WHERE at < ?")
+        .bind(now() - KEPT)
+        .execute(&mut *tx)
+        .await
+        .sql("forgetting keys")?;
+    sqlx::query("INSERT INTO write_key (key, node, at) VALUES (?, ?, ?)")
+        .bind(key)
+        .bind(id.0)
+        .bind(now())
+        .execute(tx)
+        .await
+        .map(drop)
+        .sql("keeping a key")
 }
 
 async fn insert(

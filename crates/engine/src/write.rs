@@ -13,6 +13,7 @@ use girih_model::{
 pub use girih_storage::Write as WriteMode;
 use girih_storage::dataset::positions;
 use girih_storage::format;
+use sha2::{Digest, Sha256};
 
 use crate::access::Permission;
 use crate::engine::Mount;
@@ -33,6 +34,8 @@ pub struct WriteRequest {
     /// Bytes of the body, when the caller has said so.
     pub content_length: Option<u64>,
     pub body: ByteStream,
+    /// Chosen by the caller for this write alone: a repetition, because the answer was lost, is not done again.
+    pub key: Option<String>,
     /// False: the data is for watchers only and is not stored.
     pub persist: bool,
 }
@@ -63,6 +66,18 @@ impl Engine {
             WriteMode::Replace | WriteMode::Append => request.body,
         };
         let (mount, node) = self.find_writable(path, &request.families).await?;
+        // Of two who come with one key, the second finds it done.
+        let key =
+            request.key.as_deref().map(|key| write_key(key, &node, request.mode, &request.selection, &request.patch));
+        let _turn_of_key = match &key {
+            Some(key) => Some(mount.catalog.locks.lock(format!("key:{key}")).await),
+            None => None,
+        };
+        if let (Some(key), Some(structure)) = (&key, &node.structure)
+            && mount.database().is_written(key).await?
+        {
+            return Ok(structure.clone());
+        }
         // Who makes an array grow starts from its size, so they take turns; others may write side by side.
         let _turn = match request.mode {
             WriteMode::Extend => Some(mount.catalog.locks.lock(format!("grow:{}", node.id.0)).await),
@@ -83,12 +98,12 @@ impl Engine {
         }
         match mount.open(&node).await?.write(&selection, data, request.mode).await {
             Ok(after) => {
-                mount.database().record_write(node.id, &structure, &after).await?;
+                mount.database().record_write(node.id, &structure, &after, key.as_deref()).await?;
                 Ok(after)
             }
             Err(e) => {
                 // A part may have been written: nobody may take what they have for current.
-                if let Err(also) = mount.database().record_write(node.id, &structure, &structure).await {
+                if let Err(also) = mount.database().record_write(node.id, &structure, &structure, None).await {
                     tracing::warn!(error = %also, "could not count a write that failed");
                 }
                 Err(e)
@@ -107,6 +122,12 @@ impl Engine {
             Found::Above { .. } | Found::Part { .. } => Err(Error::unsupported("This node does not support writing.")),
         }
     }
+}
+
+/// The caller's key, for this target alone: the same key elsewhere is another.
+fn write_key(key: &str, node: &Node, mode: WriteMode, selection: &Selection, patch: &Option<ArrayPatch>) -> String {
+    let target = format!("{key}|{}|{mode:?}|{selection:?}|{patch:?}", node.id.0);
+    Sha256::digest(target.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes in the beginning of a body, up to `limit` bytes, before anything else happens.

@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_engine::export::{ExportRequest, Exported};
 use girih_engine::write::{ArrayPatch, WriteMode, WriteRequest};
 use girih_model::selection::parse_numbers;
-use girih_model::{ByteStream, Family, Result, Selection, Structure};
+use girih_model::{ByteStream, Error, Family, Result, Selection, Structure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tracing::Span;
 
@@ -64,9 +64,25 @@ pub(crate) async fn store(
         content_type: upload.content_type,
         content_length: body::announced(ask),
         body: upload.stream,
+        key: idempotency_key(&ask.headers)?,
         persist,
     };
     ask.engine().write(ask.caller(), &path, request).await
+}
+
+/// Longest key, in characters.
+const MAX_KEY: usize = 255;
+
+/// `Idempotency-Key`: what the caller names a write, to be able to repeat it.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().map(|key| key.trim().trim_matches('"')).filter(|key| !key.is_empty());
+    match key.filter(|key| key.len() <= MAX_KEY) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => {
+            Err(Error::malformed(format!("An Idempotency-Key has 1 to {MAX_KEY} ASCII characters, such as a UUID.")))
+        }
+    }
 }
 
 /// Waits for the first piece of the data: what fails until then is an error, not an answer that breaks off.

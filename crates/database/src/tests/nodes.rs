@@ -84,10 +84,10 @@ async fn data_sources_come_back_with_their_assets() {
     assert_eq!(source.assets[0].data_uri, "file://localhost/x");
     let before = source.structure.clone();
     let after = Structure::Array(ArrayStructure::new(DType::of("f8"), vec![9, 3]));
-    room.record_write(created.node.id, &before, &after).await.unwrap();
-    let stale = room.record_write(created.node.id, &before, &after).await.unwrap_err();
+    room.record_write(created.node.id, &before, &after, None).await.unwrap();
+    let stale = room.record_write(created.node.id, &before, &after, None).await.unwrap_err();
     assert_eq!(stale.kind(), ErrorKind::Conflict);
-    room.record_write(created.node.id, &before, &before).await.unwrap();
+    room.record_write(created.node.id, &before, &before, None).await.unwrap();
     let node = room.deepest(&path("x")).await.unwrap();
     assert_eq!((node.structure, node.version, node.data_version), (Some(after), 2, 2));
 }

@@ -54,6 +54,7 @@ async fn add_array(engine: &Engine, key: &str) {
         content_type: "application/octet-stream".into(),
         content_length: None,
         body: futures::stream::iter([Ok(body.into())]).boxed(),
+        key: None,
         persist: true,
     };
     engine.write(&caller, &NodePath::parse(key).unwrap(), request).await.unwrap();

@@ -99,6 +99,7 @@ async fn upload(engine: &Engine, upload: Upload) -> Result<()> {
         content_type,
         content_length: Some(body.len() as u64),
         body: futures::stream::once(async { Ok(body) }).boxed(),
+        key: None,
         persist: true,
     };
     engine.write(&caller, &path, request).await?;

@@ -193,3 +193,28 @@ async fn a_new_table_has_no_rows() {
         server.delete("/api/v1/metadata/t?external_only=false").await.ok();
     }
 }
+
+#[tokio::test]
+async fn a_write_that_is_repeated_with_its_key_is_done_once() {
+    let server = server().await;
+    let append = async |partition: u8, key: &str| {
+        let path = format!("{PARTITION}?partition={partition}");
+        let request = server.owner(Method::PATCH, &path).header("content-type", "text/csv");
+        let reply =
+            crate::support::Reply::of(request.header("idempotency-key", key).body("n,x,s\r\n9,9.5,z\r\n")).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    };
+    append(1, "one").await;
+    append(1, "one").await;
+    assert_eq!(csv(&server, &format!("{FULL}?column=n")).await, "n\n1\n2\n3\n9\n");
+    append(0, "one").await;
+    append(1, "two").await;
+    assert_eq!(csv(&server, &format!("{FULL}?column=n")).await, "n\n1\n2\n9\n3\n9\n9\n");
+    tokio::join!(append(1, "three"), append(1, "three"));
+    assert_eq!(csv(&server, &format!("{PARTITION}?partition=1&column=n")).await, "n\n3\n9\n9\n9\n");
+    let request = server.owner(Method::PATCH, &format!("{PARTITION}?partition=1")).header("content-type", "text/csv");
+    let long = "x".repeat(256);
+    crate::support::Reply::of(request.header("idempotency-key", long).body(SECOND))
+        .await
+        .refused(400, "Idempotency-Key");
+}
