@@ -42,7 +42,7 @@ pub(crate) enum Needs {
     All(&'static [Permission]),
 }
 
-/// A query parameter, for the documentation.
+/// A query parameter or header, for the documentation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
@@ -54,6 +54,8 @@ pub(crate) struct Parameter {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// A text in a header of this name.
+    Header,
     /// May be repeated.
     Texts,
     Integer,

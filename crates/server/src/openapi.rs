@@ -88,14 +88,14 @@ fn operation(endpoint: &Endpoint) -> Value {
 
 fn parameter(parameter: &Parameter) -> Value {
     let schema = match parameter.kind {
-        Kind::Text => json!({"type": "string"}),
+        Kind::Text | Kind::Header => json!({"type": "string"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Integer => json!({"type": "integer"}),
         Kind::Boolean => json!({"type": "boolean"}),
     };
     json!({
         "name": parameter.name,
-        "in": "query",
+        "in": if matches!(parameter.kind, Kind::Header) { "header" } else { "query" },
         "required": parameter.required,
         "description": parameter.about,
         "schema": schema,

@@ -238,7 +238,7 @@ mod tests {
         ] {
             let start = Instant::now();
             assert!(select(&text).is_err(), "{text}");
-            assert!(start.elapsed() < Duration::from_secs(2), "{text}");
+            assert!(start.elapsed() < Duration::from_secs(30), "{text}");
         }
         assert!(select("[*].{a: x, b: y}").is_ok());
     }

@@ -100,19 +100,26 @@ pub(crate) const REVISIONS: &[Parameter] = &[OFFSET, LIMIT];
 pub(crate) const REVISION: &[Parameter] = &[required(integer("number", "Number of the revision"))];
 pub(crate) const ARRAY: &[Parameter] = &[SLICE, SHAPE, EXPORT, FILENAME, VMIN, VMAX, CMAP, LOG];
 pub(crate) const BLOCK: &[Parameter] = &[BLOCK_NUMBERS, SLICE, SHAPE, EXPORT, FILENAME, VMIN, VMAX, CMAP, LOG];
-pub(crate) const PERSIST: &[Parameter] = &[STORE];
-pub(crate) const WRITE_BLOCK: &[Parameter] = &[BLOCK_NUMBERS, STORE];
+const KEY: Parameter = Parameter {
+    name: "Idempotency-Key",
+    kind: Kind::Header,
+    required: false,
+    about: "Names this write: sent again with the same key, because the answer was lost, it is not done again",
+};
+pub(crate) const PERSIST: &[Parameter] = &[STORE, KEY];
+pub(crate) const WRITE_BLOCK: &[Parameter] = &[BLOCK_NUMBERS, STORE, KEY];
 pub(crate) const PATCH: &[Parameter] = &[
     required(text("offset", "Where the data goes, joined by commas; missing axes begin at 0")),
     required(text("shape", "Shape of the data, joined by commas")),
     boolean("extend", "Let the array grow to hold the data (false)"),
+    KEY,
     STORE,
 ];
 pub(crate) const FORMAT: &[Parameter] = &[EXPORT, FILENAME];
 pub(crate) const TABLE: &[Parameter] = &[COLUMN, EXPORT, FILENAME];
 pub(crate) const READ_PARTITION: &[Parameter] = &[NUMBER, COLUMN, FIELD, EXPORT, FILENAME];
 pub(crate) const PARTITION_FORMAT: &[Parameter] = &[NUMBER, EXPORT, FILENAME];
-pub(crate) const PARTITION: &[Parameter] = &[NUMBER, STORE];
+pub(crate) const PARTITION: &[Parameter] = &[NUMBER, STORE, KEY];
 pub(crate) const CONTAINER: &[Parameter] = &[FIELD, EXPORT, FILENAME];
 pub(crate) const ASSET: &[Parameter] = &[ASSET_ID];
 pub(crate) const ASSET_BYTES: &[Parameter] =
