@@ -58,6 +58,24 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// Large tables that are read at the same time: the decoder of each holds some ten megabytes.
+const TABLES: usize = 24;
+/// How long one waits for the turn to read a table.
+const TURN: Duration = Duration::from_secs(5);
+
+static READERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(TABLES)));
+
+/// The turn to read a large table, until it is dropped.
+///
+/// # Errors
+/// `Busy` when nobody has done in time.
+pub(crate) async fn table_turn() -> Result<OwnedSemaphorePermit> {
+    let turn = tokio::time::timeout(TURN, READERS.clone().acquire_owned()).await;
+    turn.ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| Error::busy("The server is reading many large tables for others. Try again in a moment."))
+}
+
 /// Runs blocking work; a panic in it (a decoder met a hostile file) costs one request, not the server.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let permit = WORKERS.acquire().await.expect("never closed");

@@ -32,6 +32,8 @@ use index::RowIndex;
 
 /// Each partition is a file, and an entry in the catalog.
 const MAX_PARTITIONS: u64 = 100_000;
+/// Tables of so many bytes are read without waiting for those who read larger ones.
+const SMALL: u64 = 1 << 20;
 
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
@@ -302,15 +304,20 @@ impl Dataset for PartitionedTable {
         self.project(selection.fields.as_deref(), RowIndex::none())?;
         let directory = self.home.as_ref().map(|home| home.directory.clone());
         let (format, declared) = (self.format, self.structure.schema().clone());
-        let (files, index) = blocking(move || {
+        let (files, index, is_large) = blocking(move || {
             let files = pinned(directory, files)?;
             let index = common_index(format, &files, &declared)?;
-            Ok((files, index))
+            // One that was never written has no file.
+            let bytes: u64 = files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum();
+            Ok((files, index, bytes > SMALL))
         })
         .await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
         let wanted = schema.clone();
+        let turn = if is_large { Some(pool::table_turn().await?) } else { None };
         let batches = files.into_iter().flat_map(move |location| {
+            // Held until the last row, or until nobody wants more.
+            let _turn = &turn;
             read_file(format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
         });
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
