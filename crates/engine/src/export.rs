@@ -74,13 +74,15 @@ impl Engine {
             self.check_array(array, &request)?;
         }
         let (format, parameters) = choose(opened.entry.family, &request.wanted)?;
-        let etag = etag(&opened, &request, format, &parameters);
-        if request.if_none_match.iter().any(|known| *known == etag || known == "*") {
+        let etag = opened.version.as_ref().map(|version| etag(version, &opened, &request, format, &parameters));
+        if let Some(etag) =
+            etag.clone().filter(|etag| request.if_none_match.iter().any(|known| known == etag || known == "*"))
+        {
             return Ok(Exported::NotModified { etag });
         }
         if let Some(untouched) = untouched(&*opened.dataset, format, &request).await? {
             let (encoded, coding) = untouched;
-            return Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: coding });
+            return Ok(Exported::Body { encoded, etag, content_encoding: coding });
         }
         if structure.family() == Family::Table {
             self.check_table(&*opened.dataset, &request.selection).await?;
@@ -88,7 +90,7 @@ impl Engine {
         let data = opened.dataset.read(&request.selection).await?;
         let options = options(parameters, request.query, opened.entry.metadata, path);
         let encoded = format.encode(data, &options).await?;
-        Ok(Exported::Body { encoded, etag: Some(etag), content_encoding: None })
+        Ok(Exported::Body { encoded, etag, content_encoding: None })
     }
 
     /// Refuses a selection that does not fit, or that is larger than the configured limit.
@@ -200,6 +202,7 @@ fn choose(family: Family, wanted: &Wanted) -> Result<(&'static dyn Format, BTree
 
 /// A strong validator, made from the version of the data and all that shapes the reply: no byte is read for it.
 fn etag(
+    version: &str,
     opened: &Opened,
     request: &ExportRequest,
     format: &dyn Format,
@@ -210,7 +213,7 @@ fn etag(
     let _ = write!(
         all,
         "{}|{:?}|{:?}|{}|{:?}|{}|{parameters:?}|{:?}",
-        opened.version,
+        version,
         opened.entry.path,
         selection.part,
         selection.slice,

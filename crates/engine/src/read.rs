@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use girih_database::{Cursor, Database, Page, Scope, Search};
-use girih_model::{Data, Error, Family, Filter, Node, NodeId, NodePath, Result, Selection, TreeData, TreeEntry};
+use girih_model::{
+    Data, Error, Family, Filter, Management, Node, NodeId, NodePath, Result, Selection, TreeData, TreeEntry,
+};
 use girih_storage::Dataset;
 
 use crate::access::Permission;
@@ -21,14 +23,18 @@ const TREE_PAGE: u64 = 300;
 pub struct Opened {
     pub entry: Entry,
     pub dataset: Arc<dyn Dataset>,
-    /// Changes whenever the data may have changed; part of ETags.
-    pub version: String,
+    /// Changes whenever the data may have changed; part of ETags. `None` for the files of others, which change without
+    /// our knowing.
+    pub version: Option<String>,
 }
 
 impl Found {
     /// The open data; nothing has been read yet.
     pub(crate) async fn open(self) -> Result<Opened> {
-        let version = |node: &Node| format!("{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version);
+        let version = |node: &Node| {
+            let ours = node.management != Some(Management::External);
+            ours.then(|| format!("{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version))
+        };
         match self {
             Found::Node { mount, node } => {
                 let dataset = mount.open(&node).await?;

@@ -23,7 +23,7 @@ pub enum ZarrNode {
     Array {
         attributes: Json,
         facade: Facade,
-        version: String,
+        version: Option<String>,
     },
 }
 
@@ -100,7 +100,7 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` for a chunk that is not there (it reads as zeros), or that lies beyond the array.
-    pub async fn zarr_chunk(&self, caller: &Caller, path: &NodePath, index: &[u64]) -> Result<(Bytes, String)> {
+    pub async fn zarr_chunk(&self, caller: &Caller, path: &NodePath, index: &[u64]) -> Result<(Bytes, Option<String>)> {
         caller.require(&[Permission::ReadData])?;
         let ZarrNode::Array { facade, version, .. } = self.zarr_node(caller, path).await? else {
             return Err(no_such_entry(path));

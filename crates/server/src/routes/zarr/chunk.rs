@@ -15,7 +15,11 @@ use crate::ranges::{Wanted, wanted};
 
 pub(super) async fn send(ask: &Ask, path: &NodePath, index: &[u64]) -> Reply {
     let (chunk, version) = ask.read(ask.engine().zarr_chunk(ask.caller(), path, index)).await?;
-    let tag = etag::of(format!("{version}|{path}|{index:?}").as_bytes());
+    // Of a file of others that may change, what is sent itself.
+    let tag = match version {
+        Some(version) => etag::of(format!("{version}|{path}|{index:?}").as_bytes()),
+        None => etag::of(&chunk),
+    };
     let quoted = etag::quoted(&tag).unwrap_or(HeaderValue::from_static("\"\""));
     let size = chunk.len() as u64;
     let mut response = if etag::matches(&etag::if_none_match(&ask.headers), &tag) {

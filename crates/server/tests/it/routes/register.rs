@@ -90,3 +90,33 @@ async fn damaged_files_are_the_servers_trouble_but_tell_nothing() {
     assert!(!reply.detail().contains(server.folder.path().to_str().unwrap()), "{reply:?}");
     assert_eq!(server.read("/api/v1/metadata/r").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_registered_file_that_changed_is_read_anew() {
+    let server = TestServer::start().await;
+    let file = server.folder.path().join("files/a.npy");
+    let npy = |value: u8| {
+        let header = format!("{:<117}\n", "{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }");
+        [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), &[value, value]].concat()
+    };
+    std::fs::write(&file, npy(1)).unwrap();
+    let structure = json!({
+        "data_type": {"endianness": "not_applicable", "kind": "u", "itemsize": 1, "dt_units": null},
+        "chunks": [[2]], "shape": [2], "dims": null, "resizable": false,
+    });
+    let uri = format!("file://localhost{}", file.display());
+    let node = json!({"id": "a", "structure_family": "array", "data_sources": [{
+        "structure_family": "array", "structure": structure, "mimetype": "application/x-npy", "management": "external",
+        "assets": [{"data_uri": uri, "is_directory": false, "parameter": "data_uri"}],
+    }]});
+    server.send_json(Method::POST, "/api/v1/register/", &node).await.ok();
+    for path in ["/api/v1/array/full/a?format=application/octet-stream", "/zarr/v3/a/c/0"] {
+        std::fs::write(&file, npy(1)).unwrap();
+        let first = server.read(path).await;
+        assert_eq!(first.status, 200, "{first:?}");
+        std::fs::write(&file, npy(2)).unwrap();
+        let again = server.read_with(path, &[("if-none-match", &first.header("etag"))]).await;
+        assert_eq!(again.status, 200, "{path}");
+        assert_ne!(again.body, first.body);
+    }
+}
