@@ -51,6 +51,10 @@ class Server:
         self.log.seek(0)
         return self.log.read().decode()
 
+    def errors(self):
+        """The last errors in the log, but for those of the storage."""
+        return "\n".join([line for line in self.read_log().splitlines() if " ERROR " in " " + line and "error=Storage" not in line][-10:])
+
     def http(self, **options):
         """An HTTP client with the server's key."""
         headers = {"Authorization": f"Apikey {self.key}"} if self.key else {}

@@ -12,6 +12,7 @@ const BUSY: i64 = 5;
 const LOCKED: i64 = 6;
 const READONLY: i64 = 8;
 const INTERRUPT: i64 = 9;
+const IOERR: i64 = 10;
 const FULL: i64 = 13;
 
 impl<T> Sqlx<T> for sqlx::Result<T> {
@@ -21,8 +22,11 @@ impl<T> Sqlx<T> for sqlx::Result<T> {
             let error = match code.map(|code| code & 0xff) {
                 Some(FULL) => Error::new(ErrorKind::StorageFull, "The disk that holds the catalog is full."),
                 Some(READONLY) => {
-                    Error::internal("The catalog is on a read-only disk, or its file may not be written.")
+                    Error::storage_failed("The catalog is on a read-only disk, or its file may not be written.")
                 }
+                Some(IOERR) => Error::storage_failed(
+                    "The disk that holds the catalog failed (input/output error). What was acknowledged before is not touched; ask the operator of this server.",
+                ),
                 Some(BUSY | LOCKED) => Error::busy("The catalog is busy. Try again."),
                 Some(INTERRUPT) => Error::busy("The query took too long. Narrow it down, or sort by one key only."),
                 _ if matches!(e, sqlx::Error::PoolTimedOut) => Error::busy("The catalog is busy. Try again."),

@@ -173,7 +173,7 @@ async fn to_the_end<T: Send + 'static>(step: impl Future<Output = Result<T>> + S
 }
 
 fn lost() -> Error {
-    Error::internal("Internal server error").context("the transaction was undone by another part's failure")
+    Error::busy("This write was undone together with another that failed. Try again.")
 }
 
 impl Drop for Transaction {

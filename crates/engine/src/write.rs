@@ -3,6 +3,7 @@
 //! The order is the promise: find, access, decode and check (a bad body stops here, nothing has
 //! happened), store durably, record in the catalog, and only then tell the writer.
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -10,9 +11,8 @@ use girih_model::slice::Dim;
 use girih_model::{
     ArrayStructure, ByteStream, Error, Family, Management, Node, NodePath, Part, Result, Selection, Slice, Structure,
 };
-pub use girih_storage::Write as WriteMode;
 use girih_storage::dataset::positions;
-use girih_storage::format;
+use girih_storage::{Write, WriteId, format};
 use sha2::{Digest, Sha256};
 
 use crate::access::Permission;
@@ -38,6 +38,17 @@ pub struct WriteRequest {
     pub key: Option<String>,
     /// False: the data is for watchers only and is not stored.
     pub persist: bool,
+}
+
+/// What the data does to what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Takes the place of the selected part.
+    Replace,
+    /// Takes the place of the selected part of an array, which grows if need be.
+    Extend,
+    /// Comes after the rows of the selected partition of a table.
+    Append,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +78,16 @@ impl Engine {
         };
         let (mount, node) = self.find_writable(path, &request.families).await?;
         // Of two who come with one key, the second finds it done.
-        let key =
-            request.key.as_deref().map(|key| write_key(key, &node, request.mode, &request.selection, &request.patch));
+        let key = request
+            .key
+            .as_deref()
+            .map(|key| WriteKey::new(key, &node, request.mode, &request.selection, &request.patch));
         let _turn_of_key = match &key {
             Some(key) => Some(mount.catalog.locks.lock(format!("key:{key}")).await),
             None => None,
         };
         if let (Some(key), Some(structure)) = (&key, &node.structure)
-            && mount.database().is_written(key).await?
+            && mount.database().is_written(&key.to_string()).await?
         {
             return Ok(structure.clone());
         }
@@ -96,7 +109,13 @@ impl Engine {
             drain(data).await?;
             return Ok(structure);
         }
-        match mount.open(&node).await?.write(&selection, data, request.mode).await {
+        let mode = match request.mode {
+            WriteMode::Replace => Write::Replace,
+            WriteMode::Extend => Write::Extend,
+            WriteMode::Append => Write::Append(key.as_ref().map(WriteKey::id)),
+        };
+        let key = key.map(|key| key.to_string());
+        match mount.open(&node).await?.write(&selection, data, mode).await {
             Ok(after) => {
                 mount.database().record_write(node.id, &structure, &after, key.as_deref()).await?;
                 Ok(after)
@@ -125,9 +144,26 @@ impl Engine {
 }
 
 /// The caller's key, for this target alone: the same key elsewhere is another.
-fn write_key(key: &str, node: &Node, mode: WriteMode, selection: &Selection, patch: &Option<ArrayPatch>) -> String {
-    let target = format!("{key}|{}|{mode:?}|{selection:?}|{patch:?}", node.id.0);
-    Sha256::digest(target.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+struct WriteKey([u8; 32]);
+
+impl WriteKey {
+    fn new(key: &str, node: &Node, mode: WriteMode, selection: &Selection, patch: &Option<ArrayPatch>) -> Self {
+        let target = format!("{key}|{}|{mode:?}|{selection:?}|{patch:?}", node.id.0);
+        Self(Sha256::digest(target.as_bytes()).into())
+    }
+
+    /// By which the storage knows rows that were added shortly before a crash.
+    fn id(&self) -> WriteId {
+        let mut id = WriteId::default();
+        id.copy_from_slice(&self.0[..size_of::<WriteId>()]);
+        id
+    }
+}
+
+impl fmt::Display for WriteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// Takes in the beginning of a body, up to `limit` bytes, before anything else happens.

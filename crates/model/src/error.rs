@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Busy,
     /// The storage is full.
     StorageFull,
+    /// The disk fails, or may not be written: nothing that the caller can mend, but must hear.
+    StorageFailed,
     /// Our fault.
     Internal,
 }
@@ -74,6 +76,7 @@ constructors! {
     too_large => TooLarge,
     unsupported_media_type => UnsupportedMediaType,
     busy => Busy,
+    storage_failed => StorageFailed,
     internal => Internal,
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::RangeUnsatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorKind::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-        ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::StorageFailed | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

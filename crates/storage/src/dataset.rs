@@ -8,6 +8,7 @@ use girih_model::slice::{Axis, Fitted};
 use girih_model::{ArrayStructure, Data, Error, Part, Result, Selection, Structure};
 
 use crate::format::zarr::Stored;
+pub use crate::place::file::WriteId;
 
 /// An open data source, or a part of one that has a name (a column, a group in a file).
 #[async_trait]
@@ -49,8 +50,8 @@ pub enum Write {
     Replace,
     /// Like `Replace`, but a slice (of plain ranges) that reaches beyond the array makes it grow; gaps read as zero.
     Extend,
-    /// Add rows to the end of the selected partition of a table.
-    Append,
+    /// Add rows to the end of the selected partition of a table, unless the write of this name is there already.
+    Append(Option<WriteId>),
 }
 
 /// Bytes that go out untouched.

@@ -13,7 +13,7 @@ pub mod place;
 pub mod pool;
 mod storage;
 
-pub use dataset::{Dataset, StoredBytes, Write};
+pub use dataset::{Dataset, StoredBytes, Write, WriteId};
 pub use format::{EncodeOptions, Encoded, FORMATS, Format};
 pub use place::{Directory, Location, Places};
 pub use storage::{Storage, StorageOptions, default_media_type};

@@ -166,7 +166,10 @@ async fn partitions_and_columns_come_back() {
         let indices: Vec<usize> = selected.iter().map(|name| all.schema().index_of(name).unwrap()).collect();
         assert_same(&got, &all.project(&indices).unwrap());
 
-        dataset.write(&Selection::partition(0), table(vec![sample_for(format, 5, 9)]), Write::Append).await.unwrap();
+        dataset
+            .write(&Selection::partition(0), table(vec![sample_for(format, 5, 9)]), Write::Append(None))
+            .await
+            .unwrap();
         let grown = concat_batches(&parts[0].schema(), &[parts[0].clone(), sample_for(format, 5, 9)]).unwrap();
         assert_same(&read(&dataset, &Selection::partition(0)).await.unwrap(), &grown);
         let files = std::fs::read_dir(room.directory.path().join("a/b")).unwrap().count();
@@ -185,7 +188,7 @@ async fn what_does_not_fit_changes_nothing() {
         let dataset = room.open(&source).await;
         dataset.write(&Selection::partition(1), table(vec![part.clone()]), Write::Replace).await.unwrap();
         let check = async |selection: Selection, data: Data, kind: ErrorKind| {
-            for mode in [Write::Replace, Write::Append] {
+            for mode in [Write::Replace, Write::Append(None)] {
                 let Data::Table(table) = &data else { panic!() };
                 let copy = Data::Table(TableData::whole(table.schema.clone(), vec![part.clone()]));
                 assert_eq!(dataset.write(&selection, copy, mode).await.unwrap_err().kind(), kind, "{selection:?}");
@@ -297,11 +300,66 @@ async fn a_column_is_an_array() {
     }
 }
 
+#[tokio::test]
+async fn damage_is_noticed() {
+    for format in formats() {
+        let room = Room::new();
+        let part = sample_for(format, 50, 1);
+        let source = room.create(&Structure::Table(TableStructure::new(part.schema(), 1)), format.media_type()).await;
+        let dataset = room.open(&source).await;
+        dataset.write(&Selection::all(), table(vec![part.clone()]), Write::Replace).await.unwrap();
+        dataset.write(&Selection::all(), table(vec![part.clone()]), Write::Append(None)).await.unwrap();
+        let directory = std::fs::read_dir(room.directory.path().join("a/b")).unwrap();
+        let file = directory.map(|entry| entry.unwrap().path()).next().unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        for at in (0..bytes.len()).step_by(bytes.len() / 10) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            let writable = std::fs::File::options().write(true).open(&file).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&writable, &damaged, 0).unwrap();
+            writable.set_modified(time).unwrap();
+            assert_eq!(read(&dataset, &Selection::all()).await.unwrap_err().kind(), ErrorKind::StorageFailed, "{at}");
+            assert_eq!(dataset.child("Int8").await.err().unwrap().kind(), ErrorKind::StorageFailed, "{at}");
+            let more = dataset.write(&Selection::all(), table(vec![part.clone()]), Write::Append(None)).await;
+            assert_eq!(more.unwrap_err().kind(), ErrorKind::StorageFailed, "{at}");
+        }
+    }
+}
+
+/// As after a crash between the rows and their mention in the catalog.
+#[tokio::test]
+async fn an_append_with_a_name_is_done_once() {
+    for format in formats() {
+        let room = Room::new();
+        let part = sample_for(format, 5, 1);
+        let source = room.create(&Structure::Table(TableStructure::new(part.schema(), 2)), format.media_type()).await;
+        let append = async |partition: u64, name: Option<u8>| {
+            let id = name.map(|name| [name; 16]);
+            let data = table(vec![part.clone()]);
+            room.open(&source).await.write(&Selection::partition(partition), data, Write::Append(id)).await.unwrap();
+            read(&room.open(&source).await, &Selection::partition(partition)).await.unwrap().num_rows()
+        };
+        for (partition, name, rows) in [
+            (0, Some(1), 5),
+            (0, Some(1), 5),
+            (0, None, 10),
+            (0, Some(2), 15),
+            (0, Some(1), 15),
+            (0, None, 20),
+            (1, Some(1), 5),
+            (0, Some(2), 20),
+        ] {
+            assert_eq!(append(partition, name).await, rows, "{name:?} to {partition}");
+        }
+    }
+}
+
 /// The writer began with a table that is no more; another has its name.
 #[tokio::test]
 async fn a_slow_writer_does_not_write_into_the_next_table() {
     for format in formats() {
-        for mode in [Write::Replace, Write::Append] {
+        for mode in [Write::Replace, Write::Append(None)] {
             let room = Room::new();
             let part = sample_for(format, 10, 1);
             let structure = Structure::Table(TableStructure::new(part.schema(), 2));

@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, ResultExt, Structure, TableData};
 use moka::sync::Cache;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
+
+mod write;
 
 use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
@@ -31,6 +31,7 @@ use crate::place::file::Stamp;
 use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
+use write::ParquetWriter;
 
 /// What a row group may hold, in bytes (encoded): it is built in memory.
 const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -205,7 +206,7 @@ fn has_union(data_type: &DataType) -> bool {
 }
 
 fn damaged(e: &dyn std::fmt::Display) -> Error {
-    Error::internal(format!("A Parquet file of this table is damaged: {e}"))
+    Error::storage_failed(format!("A Parquet file of this table is damaged: {e}"))
 }
 
 fn as_callers_fault(e: Error) -> Error {
@@ -266,60 +267,12 @@ fn decoded<T, E: std::error::Error + Send + Sync + 'static>(decode: impl FnOnce(
     guarded(decode).ok_or_else(|| damaged(&"it contradicts itself"))?.or_error(|e| damaged(e))
 }
 
-struct ParquetWriter<W: std::io::Write + Send> {
-    writer: ArrowWriter<W>,
-    fit: Fit,
-}
-
-impl<W: std::io::Write + Send> ParquetWriter<W> {
-    fn begin(out: W, schema: SchemaRef) -> Result<Self> {
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-            .build();
-        let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_data_type(kept(field.data_type())));
-        let in_file = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()));
-        let fit = Fit::new(&schema, &in_file)?;
-        let writer = ArrowWriter::try_new(out, in_file, Some(properties)).map_err(write_fault)?;
-        Ok(Self { writer, fit })
-    }
-}
-
-impl<W: std::io::Write + Send> BatchWriter<W> for ParquetWriter<W> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(&self.fit.apply(batch.clone())?).map_err(write_fault)
-    }
-
-    fn out(&mut self) -> &mut W {
-        self.writer.inner_mut()
-    }
-
-    fn finish(self: Box<Self>) -> Result<W> {
-        self.writer.into_inner().map_err(write_fault)
-    }
-}
-
-fn write_fault(e: parquet::errors::ParquetError) -> Error {
-    let full = std::error::Error::source(&e)
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .and_then(crate::place::file::storage_full);
-    full.unwrap_or_else(|| Error::internal("Internal server error").context("writing Parquet").with_source(e))
-}
-
 #[cfg(test)]
 mod tests {
     use girih_model::{ErrorKind, TableStructure};
     use parquet::basic::{LogicalType, TimeUnit as Unit};
 
     use super::*;
-
-    #[test]
-    fn a_full_disk_is_told() {
-        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
-        assert_eq!(write_fault(full.into()).kind(), ErrorKind::StorageFull);
-        let other = std::io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error());
-        assert_eq!(write_fault(other.into()).kind(), ErrorKind::Internal);
-    }
 
     #[test]
     fn types_that_parquet_lacks_are_named() {
@@ -375,8 +328,10 @@ mod tests {
         use base64::Engine as _;
         use base64::engine::general_purpose::STANDARD;
         use parquet::arrow::ARROW_SCHEMA_META_KEY;
+        use parquet::arrow::ArrowWriter;
         use parquet::arrow::arrow_writer::ArrowWriterOptions;
         use parquet::file::metadata::KeyValue;
+        use parquet::file::properties::WriterProperties;
         let column = Arc::new(TimestampNanosecondArray::from(vec![1]));
         let batch = RecordBatch::try_from_iter([("at", column as arrow::array::ArrayRef)]).unwrap();
         let table = TableStructure::new(batch.schema(), 1);

@@ -251,7 +251,7 @@ fn common_index(format: &dyn TableFile, files: &[Location], declared: &Schema) -
 
 /// The row index and the number of rows of a file.
 fn file_index(format: &dyn TableFile, location: &Location, declared: &Schema) -> Result<Option<(RowIndex, u64)>> {
-    let Some(file) = location.open_if_exists()? else { return Ok(None) };
+    let Some(file) = location.open_verified()? else { return Ok(None) };
     let again = file.try_clone().internal(|| format!("opening {} again", location.absolute().display()))?;
     let context = |e: Error| e.context(format!("reading {}", location.absolute().display()));
     let rows = format.rows(again).map_err(context)?;
@@ -276,7 +276,7 @@ fn read_file(
     schema: &SchemaRef,
     rows: Option<Range<u64>>,
 ) -> Result<Batches> {
-    let Some(file) = location.open_if_exists()? else {
+    let Some(file) = location.open_verified()? else {
         // Nothing has been written yet; unless it has been removed with all else.
         location.parent().map_or(Ok(()), |directory| directory.identity().map(drop)).map_err(deleted)?;
         return Ok(Box::new(std::iter::empty()));
@@ -349,7 +349,7 @@ impl Dataset for PartitionedTable {
         let location = &self.pinned_to_write(location).await?;
         match mode {
             Write::Replace => write::replace(self.format, location, schema, fit, table).await?,
-            Write::Append => write::append(self.format, location, &declared, schema, fit, table).await?,
+            Write::Append(id) => write::append(self.format, location, &declared, schema, fit, table, id).await?,
             Write::Extend => {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }

@@ -94,7 +94,10 @@ pub(crate) fn fault(e: std::io::Error) -> Error {
             Error::new(ErrorKind::StorageFull, "The server has no room for temporary files. Try again later.")
                 .with_source(e)
         }
-        _ => Error::internal("Internal server error").context("using a scratch file").with_source(e),
+        _ => super::file::of_disk(&e)
+            .unwrap_or_else(|| Error::internal("Internal server error"))
+            .context("using a scratch file")
+            .with_source(e),
     }
 }
 

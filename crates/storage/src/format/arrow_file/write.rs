@@ -43,7 +43,7 @@ impl<W: Write + Send> BatchWriter<W> for IpcWriter<W> {
 
 fn fault(e: ArrowError) -> Error {
     let full = match &e {
-        ArrowError::IoError(_, io) => crate::place::file::storage_full(io),
+        ArrowError::IoError(_, io) => crate::place::file::of_disk(io),
         ArrowError::InvalidArgumentError(what) if what.contains("Dictionary replacement") => {
             Some(Error::not_acceptable(
                 "This table has dictionaries inside of lists or structs that change from row to row, which an Arrow file cannot hold. Choose Parquet instead.",

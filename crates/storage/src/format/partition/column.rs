@@ -47,12 +47,12 @@ impl Column {
         let schema: SchemaRef = Arc::new(Schema::new(vec![field.with_nullable(true)]));
         let mut rows = Vec::with_capacity(files.len());
         for file in &files {
-            rows.push(file.open_if_exists()?.map_or(Ok(0), |file| format.rows(file))?);
+            rows.push(file.open_verified()?.map_or(Ok(0), |file| format.rows(file))?);
         }
         let mut seen = Seen::default();
         let value = value_type(schema.field(0).data_type());
         for place in &files {
-            let Some(file) = place.open_if_exists()? else { continue };
+            let Some(file) = place.open_verified()? else { continue };
             let told = if value.is_integer() { format.has_nulls(file, schema.field(0).name())? } else { None };
             if let Some(has_nulls) = told {
                 seen.has_nulls |= has_nulls;

@@ -9,6 +9,7 @@ use super::encode::BatchWriter;
 use super::fit::Fit;
 use super::index::RowIndex;
 use super::{TableFile, deleted, file_index, read_file, write_batch};
+use crate::place::file::{WriteId, with_write};
 use crate::place::{Draft, Location, Turn};
 use crate::pool::blocking;
 
@@ -20,7 +21,7 @@ pub(super) async fn replace(
     mut table: TableData,
 ) -> Result<()> {
     let place = location.clone();
-    let mut writer = blocking(move || format.write(place.draft()?, schema)).await?;
+    let mut writer = blocking(move || format.write(place.draft()?.sealed(Vec::new()), schema)).await?;
     while let Some(batch) = table.batches.try_next().await? {
         (writer, fit) = blocking(move || {
             write_batch(&mut *writer, fit.apply(batch)?)?;
@@ -33,7 +34,7 @@ pub(super) async fn replace(
     blocking(move || draft.publish_durable()).await
 }
 
-/// Adds rows by writing the file anew. The rows are taken in before the partition is locked: a slow
+/// Adds rows, unless the write of this name has added them already, by writing the file anew. The rows are taken in before the partition is locked: a slow
 /// sender holds up nobody.
 pub(super) async fn append(
     format: &'static dyn TableFile,
@@ -42,6 +43,7 @@ pub(super) async fn append(
     schema: SchemaRef,
     mut fit: Fit,
     mut table: TableData,
+    id: Option<WriteId>,
 ) -> Result<()> {
     let mut batches = Vec::new();
     let (mut bytes, mut rows) = (0, 0);
@@ -65,7 +67,11 @@ pub(super) async fn append(
     let mut fit = Fit::new(&schema, &merged)?;
     let location = location.clone();
     blocking(move || {
-        let mut writer = begin_with_rows(format, &location, &merged)?;
+        let writes = location.writes()?;
+        if id.is_some_and(|id| writes.contains(&id)) {
+            return Ok(());
+        }
+        let mut writer = begin_with_rows(format, &location, &merged, with_write(writes, id))?;
         for batch in batches {
             write_batch(&mut *writer, fit.apply(batch)?)?;
         }
@@ -85,13 +91,15 @@ fn begin_with_rows(
     format: &dyn TableFile,
     location: &Location,
     schema: &SchemaRef,
+    writes: Vec<WriteId>,
 ) -> Result<Box<dyn BatchWriter<Draft>>> {
-    if let Some(old) = location.open_if_exists()?
-        && let Some(writer) = format.extend(old, location.draft()?, schema)?
+    let draft = || location.draft().map(|draft| draft.sealed(writes.clone()));
+    if let Some(old) = location.open_verified()?
+        && let Some(writer) = format.extend(old, draft()?, schema)?
     {
         return Ok(writer);
     }
-    let mut writer = format.write(location.draft()?, schema.clone())?;
+    let mut writer = format.write(draft()?, schema.clone())?;
     for batch in read_file(format, location, schema, None)? {
         writer.write(&batch?)?;
     }

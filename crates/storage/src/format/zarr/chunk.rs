@@ -139,7 +139,7 @@ impl Store {
     /// The items of a chunk, in C order.
     ///
     /// # Errors
-    /// `Internal` when the file is damaged.
+    /// `StorageFailed` when the file is damaged.
     pub(super) fn load(&self, index: &[u64]) -> Result<Option<Vec<u8>>> {
         self.load_encoded(index)?.map(|encoded| self.decode(index, encoded)).transpose()
     }
@@ -147,7 +147,7 @@ impl Store {
     /// The items in the file of a chunk.
     ///
     /// # Errors
-    /// `Internal` when it is damaged.
+    /// `StorageFailed` when it is damaged.
     pub(super) fn decode(&self, index: &[u64], encoded: Vec<u8>) -> Result<Vec<u8>> {
         if self.codec == Codec::Raw {
             return Ok(encoded);
@@ -175,7 +175,7 @@ impl Store {
 
     fn damaged(&self, index: &[u64], how: &str) -> Error {
         let path = self.path(index);
-        Error::internal(format!("The stored chunk {path:?} of this array is damaged: {how}."))
+        Error::storage_failed(format!("The stored chunk {path:?} of this array is damaged: {how}."))
             .context(format!("reading {}", self.location.absolute().join(path).display()))
     }
 }

@@ -78,7 +78,7 @@ async fn damage_is_named() {
         Err(e) => e,
     };
     let e = refused(Selection::all()).await;
-    assert_eq!(e.kind(), ErrorKind::Internal);
+    assert_eq!(e.kind(), ErrorKind::StorageFailed);
     assert!(e.message().contains("\"c/1/0\""), "{e}");
     gather(dataset.read(&Selection::block(vec![2, 0])).await.unwrap()).await;
     std::fs::remove_file(&chunk).unwrap();

@@ -18,7 +18,7 @@ pub(super) fn region(structure: &ArrayStructure, selection: &Selection, mode: Wr
     let region = match mode {
         Write::Replace => positions(structure, selection)?,
         Write::Extend => beyond(structure, selection)?,
-        Write::Append => {
+        Write::Append(_) => {
             return Err(Error::unsupported(
                 "Rows can be appended to tables. Extend an array by writing beyond its end.",
             ));

@@ -30,9 +30,9 @@ pub(super) fn of_file(doing: &str, location: &Location, e: io::Error) -> Error {
     error.context(format!("{doing} {}", location.absolute().display())).with_source(e)
 }
 
-/// A full disk, met by a library that writes for us.
-pub(crate) fn storage_full(e: &io::Error) -> Option<Error> {
-    Some(of_system(e)).filter(|error| error.kind() == ErrorKind::StorageFull)
+/// A full or failing disk, met by a library that writes for us.
+pub(crate) fn of_disk(e: &io::Error) -> Option<Error> {
+    Some(of_system(e)).filter(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::StorageFailed))
 }
 
 /// Faults that have nothing to do with one file.
@@ -44,8 +44,11 @@ pub(super) fn of_system(e: &io::Error) -> Error {
             "The storage is full: the data was not written. Free some space or ask the operator of this server.",
         ),
         Some(Errno::ROFS) => {
-            Error::internal("The storage of this server is mounted read-only: the data was not written.")
+            Error::storage_failed("The storage of this server is mounted read-only: the data was not written.")
         }
+        Some(Errno::IO) => Error::storage_failed(
+            "The storage of this server failed (input/output error). What was acknowledged before is not touched; ask the operator of this server.",
+        ),
         Some(Errno::MFILE | Errno::NFILE) => Error::busy("The server has too many files open. Try again later."),
         _ => Error::internal("Internal server error"),
     }
@@ -69,8 +72,8 @@ mod tests {
             (Errno::ACCESS, ErrorKind::Forbidden),
             (Errno::XDEV, ErrorKind::Forbidden),
             (Errno::LOOP, ErrorKind::Forbidden),
-            (Errno::ROFS, ErrorKind::Internal),
-            (Errno::IO, ErrorKind::Internal),
+            (Errno::ROFS, ErrorKind::StorageFailed),
+            (Errno::IO, ErrorKind::StorageFailed),
             (Errno::MFILE, ErrorKind::Busy),
             (Errno::NAMETOOLONG, ErrorKind::Unprocessable),
         ] {

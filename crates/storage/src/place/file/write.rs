@@ -8,6 +8,7 @@ use girih_model::{Error, Result};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::seal::{Sealing, WriteId};
 use super::{Location, name};
 
 /// A file under a temporary name, which goes away unless it is published.
@@ -17,13 +18,26 @@ pub struct Draft {
     parent: OwnedFd,
     temporary: String,
     target: Location,
+    sealing: Option<Sealing>,
     published: bool,
 }
 
 impl Draft {
-    /// Makes the bytes durable.
-    pub fn synced(self) -> Result<Self> {
-        self.file.sync_data().map_err(|e| self.target.fault("writing", e))?;
+    /// The file gets a checksum of its bytes, and the names of the writes that are in it. Nothing has been written yet.
+    #[must_use]
+    pub(crate) fn sealed(mut self, writes: Vec<WriteId>) -> Self {
+        self.sealing = Some(Sealing::new(writes));
+        self
+    }
+
+    /// Makes the bytes durable. Nothing is written any more.
+    pub fn synced(mut self) -> Result<Self> {
+        let synced = match self.sealing.take() {
+            None => self.file.sync_data(),
+            // Attributes are synced with all else, not with the data alone.
+            Some(sealing) => sealing.put_on(&self.file).and_then(|()| self.file.sync_all()),
+        };
+        synced.map_err(|e| self.target.fault("writing", e))?;
         Ok(self)
     }
 
@@ -54,7 +68,11 @@ impl Draft {
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        if let Some(sealing) = &mut self.sealing {
+            sealing.add(&bytes[..written]);
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -85,7 +103,7 @@ impl Location {
             .map_err(|e| self.fault("creating", e.into()))?;
         // Tells those who tidy up that it is not abandoned. Some file systems cannot tell.
         let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        Ok(Draft { file: file.into(), parent, temporary, target: self.clone(), published: false })
+        Ok(Draft { file: file.into(), parent, temporary, target: self.clone(), sealing: None, published: false })
     }
 
     /// Writes a whole file; when this returns, it is durable.

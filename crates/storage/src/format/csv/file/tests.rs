@@ -45,22 +45,22 @@ async fn files_are_as_pandas_writes_them_and_keep_more_apart() {
         ("d", Arc::new(TimestampMillisecondArray::from(vec![Some(0), None, Some(-1)]))),
     ]);
     let dataset = create(&room, part.schema()).await;
-    write(&dataset, &part, Mode::Append).await.unwrap();
+    write(&dataset, &part, Mode::Append(None)).await.unwrap();
     let first =
         "a,\"b,\",c,d\n1,,NaN,1970-01-01 00:00:00.000\n,\"\",,\n3,\"x,\"\"\r\n\",-inf,1969-12-31 23:59:59.999\n";
     assert_eq!(text(&room), first);
     let debug = |batch: &RecordBatch| format!("{batch:?}");
     assert_eq!(debug(&read(&dataset).await.unwrap()), debug(&part));
 
-    write(&dataset, &part.slice(0, 1), Mode::Append).await.unwrap();
+    write(&dataset, &part.slice(0, 1), Mode::Append(None)).await.unwrap();
     assert_eq!(text(&room), format!("{first}1,,NaN,1970-01-01 00:00:00.000\n"));
     // The last line was left open, or the columns are in another order: rows still go where they belong.
     let path = room.directory.path().join("a/b/partition-0.csv");
     std::fs::write(&path, "a,\"b,\",c,d\n7,,,").unwrap();
-    write(&dataset, &part.slice(0, 1), Mode::Append).await.unwrap();
+    write(&dataset, &part.slice(0, 1), Mode::Append(None)).await.unwrap();
     assert_eq!(text(&room), "a,\"b,\",c,d\n7,,,\n1,,NaN,1970-01-01 00:00:00.000\n");
     std::fs::write(&path, "\u{feff}d,more,c,\"b,\",a\r\n,x,,,7\r\n").unwrap();
-    write(&dataset, &part.slice(0, 1), Mode::Append).await.unwrap();
+    write(&dataset, &part.slice(0, 1), Mode::Append(None)).await.unwrap();
     assert_eq!(text(&room), "a,\"b,\",c,d\n7,,,\n1,,NaN,1970-01-01 00:00:00.000\n");
 }
 
@@ -164,7 +164,7 @@ async fn small_dictionaries_are_read_in_small_batches() {
     };
     let dataset = create(&room, part(0).schema()).await;
     for n in 0..3 {
-        write(&dataset, &part(n), Mode::Append).await.unwrap();
+        write(&dataset, &part(n), Mode::Append(None)).await.unwrap();
     }
     let Data::Table(table) = dataset.read(&Selection::all()).await.unwrap() else { panic!() };
     let batches: Vec<RecordBatch> = table.batches.try_collect().await.unwrap();

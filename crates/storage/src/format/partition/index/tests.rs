@@ -137,7 +137,7 @@ async fn appended_rows_take_the_kind_of_index_that_is_there() {
             let dataset = room.open(&source).await;
             for part in parts {
                 let body = through_body(format, part, &structure).await;
-                dataset.write(&Selection::partition(0), body, Write::Append).await.unwrap();
+                dataset.write(&Selection::partition(0), body, Write::Append(None)).await.unwrap();
             }
             assert_eq!(index(&read(&dataset, &Selection::all()).await), expected);
         };
