@@ -22,7 +22,9 @@ def small_disk(tmp_path):
     """A file system of 48 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", place], check=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", place], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system takes the right to mount: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -121,6 +123,8 @@ class traced:
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE)
         line = self.process.stderr.readline()
+        if b"not permitted" in line:
+            pytest.skip(f"looking at system calls takes the right to trace: {line.decode().strip()}")
         assert b"attached" in line, line
         return self
 
