@@ -42,7 +42,8 @@ def test_damaged_data_is_an_error_and_not_an_answer_that_breaks_off(start, tmp_p
     (tmp_path / "data/long/c/63/0").write_bytes(b"no chunk")
     with server.http() as http:
         reply = http.get("/array/full/whole", headers={"Accept-Encoding": "identity"})
-        assert (reply.status_code, reply.json()) == (500, {"detail": "Internal server error"})
+        damaged = 'The stored chunk "c/0/0" of this array is damaged: it cannot be decompressed.'
+        assert (reply.status_code, reply.json()) == (500, {"detail": damaged})
         with pytest.raises(httpx.RemoteProtocolError):
             http.get("/array/full/long", headers={"Accept-Encoding": "identity"})
     log = server.read_log()
