@@ -4,6 +4,7 @@ The program is the one that the environment variable GIRIH names, or target/debu
 """
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -53,7 +54,8 @@ class Server:
 
     def errors(self):
         """The last errors in the log, but for those of the storage."""
-        return "\n".join([line for line in self.read_log().splitlines() if " ERROR " in " " + line and "error=Storage" not in line][-10:])
+        errors = [line for line in self.read_log().splitlines() if re.search(r"\bERROR\b(?!.*error=Storage)", line)]
+        return "\n".join(errors[-10:])
 
     def http(self, **options):
         """An HTTP client with the server's key."""

@@ -152,6 +152,7 @@ class Growing(Writer):
 class Rows(Writer):
     """A table to which rows are appended."""
 
+    key_of_write = None  # its Idempotency-Key, if it is to have one
     count = None
     coming = False
     schema = pa.schema([("n", pa.int64())])
@@ -167,7 +168,8 @@ class Rows(Writer):
         with pa.ipc.new_file(file, self.schema) as writer:
             writer.write_table(pa.table({"n": range(self.count, self.count + 10)}))
         path = f"/table/partition/{self.key}?partition=0"
-        self.ask("PATCH", path, content=file.getvalue(), headers={"Content-Type": ARROW})
+        headers = {"Content-Type": ARROW} | ({"Idempotency-Key": self.key_of_write} if self.key_of_write else {})
+        self.ask("PATCH", path, content=file.getvalue(), headers=headers)
         self.count, self.coming = self.count + 10, False
 
     def verify(self, http):

@@ -169,9 +169,11 @@ impl Transaction {
 /// Runs a step that must not be left halfway, also when its caller does not wait for it: an open transaction keeps
 /// everybody else from writing.
 async fn to_the_end<T: Send + 'static>(step: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(step).await.unwrap_or_else(|_| Err(lost()))
+    let ended = |e| Error::internal("Internal server error").context("working on a transaction").with_source(e);
+    tokio::spawn(step).await.unwrap_or_else(|e| Err(ended(e)))
 }
 
+/// What those hear whose part was undone, and can be sent again.
 fn lost() -> Error {
     Error::busy("This write was undone together with another that failed. Try again.")
 }

@@ -34,8 +34,8 @@ pub(super) async fn replace(
     blocking(move || draft.publish_durable()).await
 }
 
-/// Adds rows, unless the write of this name has added them already, by writing the file anew. The rows are taken in before the partition is locked: a slow
-/// sender holds up nobody.
+/// Adds rows by writing the file anew, unless the write of this name has added them already. The rows are taken in
+/// before the partition is locked: a slow sender holds up nobody.
 pub(super) async fn append(
     format: &'static dyn TableFile,
     location: &Location,
