@@ -19,7 +19,10 @@ def test_nothing_acknowledged_is_lost(start, girih, tmp_path):
     print(f"seed {seed}")
     writers = a_crew()
     lab = tmp_path / "lab"
-    for _ in range(KILLS + 1):
+    for kill in range(4 * KILLS):
+        # A machine that is busy with other things gets further in more lives.
+        if kill > KILLS and all(writer.done > KILLS for writer in writers):
+            break
         server = start("catalog", lab, env={"GIRIH_SINGLE_USER_API_KEY": KEY})
         server.key = KEY
         with server.http() as http:
