@@ -107,6 +107,7 @@ def questions(nodes: int) -> list[tuple[str, str, str]]:
     warm = condition("comparison", operator="lt", key="temperature", value=299.9)
     several = condition("in", key="element.symbol", value=["E7", "E8", "E9"])
     words = condition("fulltext", text=WORDS[2])
+    some_words = condition("fulltext", text=WORDS[0])
     two_words = condition("fulltext", text=f"{WORDS[2]} {WORDS[3]}")
     present = condition("keypresent", key="sample.name", exists=True)
     absent = condition("keypresent", key="sample.owner", exists=True)
@@ -135,10 +136,13 @@ def questions(nodes: int) -> list[tuple[str, str, str]]:
         "eq, sorted": f"{symbol}&sort=temperature",
         "eq many, sorted": f"{category}&sort=temperature",
         "text, sorted": f"{words}&sort=-scan_id",
+        "text of some, sorted": f"{some_words}&sort=-scan_id",
+        "text of some, and": f"{some_words}&{category}&{hot}",
         "range, sorted by another": f"{hot}&sort=scan_id",
         "last of all": "sort=-",
         "last page": f"page[offset]={nodes - 100}",
         "last page, sorted": f"sort=temperature&page[offset]={nodes - 100}",
+        "last page, sorted by two": f"sort=element.category&sort=temperature&page[offset]={nodes - 100}",
     }
     asked = [(name, f"{search}&{query}", "10/50") for name, query in searches.items()]
     asked += [

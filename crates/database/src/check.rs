@@ -11,10 +11,11 @@ use crate::{Database, NodeId};
 /// Faults of one kind that are told one by one.
 const MOST: i64 = 100;
 
-/// A container that is wrong about the number of its children.
+/// A container that is wrong about how many children or values it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Miscounted {
     pub path: NodePath,
+    pub of: String,
     pub told: i64,
     pub found: i64,
 }
@@ -32,6 +33,13 @@ pub enum Known {
 const MISCOUNTED: &str = "SELECT n.id, n.path, n.children, coalesce(c.found, 0) AS found FROM node n \
                           LEFT JOIN (SELECT parent, count(*) AS found FROM node GROUP BY parent) c ON c.parent = n.id \
                           WHERE n.children <> coalesce(c.found, 0)";
+
+/// The same of places in the metadata of its children.
+const MISTALLIED: &str = "SELECT coalesce(l.parent, t.parent) AS parent, coalesce(l.path, t.path) AS place, \
+                          coalesce(t.leaves, 0) AS told, coalesce(l.found, 0) AS found FROM tally t \
+                          FULL JOIN (SELECT parent, path, count(*) AS found FROM leaf GROUP BY parent, path) l \
+                          ON l.parent = t.parent AND l.path = t.path \
+                          WHERE coalesce(l.found, 0) <> coalesce(t.leaves, 0)";
 
 impl Database {
     /// What SQLite finds wrong with the file: pages, indexes, references.
@@ -56,30 +64,41 @@ impl Database {
         Ok(faults)
     }
 
-    /// The first containers whose number of children is wrong.
+    /// The first containers whose number of children or values is wrong.
     pub async fn miscounted(&self) -> Result<Vec<Miscounted>> {
         let mut db = self.unhurried().await?;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{MISCOUNTED} LIMIT {MOST}")));
-        let rows = rows.fetch_all(&mut *db).await.sql("counting children")?;
+        let sql = format!(
+            "SELECT path, 'children' AS of, children AS told, found FROM ({MISCOUNTED}) UNION ALL \
+             SELECT n.path, 'values at ' || ltrim(k.path, char(0)), w.told, w.found FROM ({MISTALLIED}) w \
+             JOIN node n ON n.id = w.parent JOIN key_path k ON k.id = w.place LIMIT {MOST}"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *db).await.sql("counting")?;
         let read = rows.iter().map(|row| {
             Ok(Miscounted {
                 path: NodePath::parse(row.get("path"))?,
-                told: row.get("children"),
+                of: row.get("of"),
+                told: row.get("told"),
                 found: row.get("found"),
             })
         });
         read.collect()
     }
 
-    /// Counts all children anew.
+    /// Counts all children and values anew.
     pub async fn recount(&self) -> Result<u64> {
         let mut tx = self.write_alone().await?;
-        let counted = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE node SET children = wrong.found FROM ({MISCOUNTED}) wrong WHERE node.id = wrong.id"
-        )));
-        let counted = counted.execute(&mut *tx).await.sql("counting children")?;
+        let mut counted = 0;
+        for sql in [
+            format!("UPDATE node SET children = wrong.found FROM ({MISCOUNTED}) wrong WHERE node.id = wrong.id"),
+            format!(
+                "INSERT OR REPLACE INTO tally (parent, path, leaves) SELECT parent, place, found FROM ({MISTALLIED})"
+            ),
+        ] {
+            let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *tx).await.sql("counting anew")?;
+            counted += done.rows_affected();
+        }
         tx.commit(Touched::Everything).await?;
-        Ok(counted.rows_affected())
+        Ok(counted)
     }
 
     /// Assets that no data source refers to.

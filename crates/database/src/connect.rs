@@ -20,8 +20,11 @@ use crate::transaction::Writer;
 const APPLICATION_ID: i64 = 0x6769_7268;
 
 /// In order; the n-th brings the schema to version n. A released one never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/001-catalog.sql"), include_str!("../migrations/002-write-keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/001-catalog.sql"),
+    include_str!("../migrations/002-write-keys.sql"),
+    include_str!("../migrations/003-tally.sql"),
+];
 
 /// The schema of this version of girih.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

@@ -74,10 +74,10 @@ impl Database {
                 .await
                 .sql("counting children")?;
         }
-        range.run(&mut tx, &format!("DELETE FROM leaf WHERE parent IN ({SUBTREE})")).await?;
-        if node.path.is_root() {
-            sqlx::query("DELETE FROM leaf WHERE parent = 0").execute(&mut *tx).await.sql("emptying the index")?;
-        }
+        // The root is no part of its subtree.
+        let parents = if node.path.is_root() { format!("SELECT 0 UNION ALL {SUBTREE}") } else { SUBTREE.to_owned() };
+        range.run(&mut tx, &format!("DELETE FROM leaf WHERE parent IN ({parents})")).await?;
+        range.run(&mut tx, &format!("DELETE FROM tally WHERE parent IN ({parents})")).await?;
         range.run(&mut tx, &format!("DELETE FROM words WHERE rowid IN ({SUBTREE})")).await?;
         range.run(&mut tx, &format!("DELETE FROM data_source WHERE node IN ({SUBTREE})")).await?;
         range.run(&mut tx, &format!("DELETE FROM revision WHERE node IN ({SUBTREE})")).await?;

@@ -7,7 +7,7 @@
 //! at a path of their own, marked as elements. Family and specs are rows as well, at reserved paths.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use girih_model::filter::KeyPath;
@@ -44,6 +44,15 @@ pub(crate) enum Kind {
     Bool = 3,
     Composite = 4,
     Null = 5,
+}
+
+impl Kind {
+    /// The kind of this number.
+    pub fn of(number: i64) -> Option<Self> {
+        [Self::Number, Self::Text, Self::Bool, Self::Composite, Self::Null]
+            .into_iter()
+            .find(|kind| *kind as i64 == number)
+    }
 }
 
 /// A value as SQLite keeps it.
@@ -120,7 +129,10 @@ impl Leaves {
             .or_error(|e| Error::unprocessable(format!("The metadata cannot be read: {e}")))?;
         let mut leaves = Self { rows: Vec::new(), reserved: vec![(FAMILY, family.name().into())], text: String::new() };
         for spec in specs {
-            leaves.reserved.push((SPEC, spec.name.clone()));
+            let spec = (SPEC, spec.name.clone());
+            if !leaves.reserved.contains(&spec) {
+                leaves.reserved.push(spec);
+            }
         }
         leaves.reserved.push((SPECS, specs_text(specs)));
         if let Value::Object(fields) = value {
@@ -198,7 +210,9 @@ impl Leaves {
 
     pub async fn remove(self, db: &mut SqliteConnection, parent: i64, node: i64, paths: &KeyPaths) -> Result<()> {
         let mut learned = Learned::default();
+        let mut tally = Tally::default();
         for (path, kind, value) in self.resolve(db, paths, &mut learned).await? {
+            tally.add(parent, path, -1);
             let mut query = QueryBuilder::new("DELETE FROM leaf WHERE parent = ");
             query.push_bind(parent).push(" AND path = ").push_bind(path).push(" AND kind = ").push_bind(kind as i64);
             query.push(" AND value = ");
@@ -208,10 +222,10 @@ impl Leaves {
         }
         sqlx::query("DELETE FROM words WHERE rowid = ?")
             .bind(node)
-            .execute(db)
+            .execute(&mut *db)
             .await
             .sql("removing words from the index")?;
-        Ok(())
+        tally.record(db).await
     }
 
     /// Places to numbers; new ones are recorded.
@@ -279,6 +293,11 @@ impl Rows {
             let place = |row: &Row| (row.parent, row.path, row.kind);
             place(a).cmp(&place(b)).then_with(|| a.value.order(&b.value)).then(a.node.cmp(&b.node))
         });
+        let mut tally = Tally::default();
+        for row in &self.leaves {
+            tally.add(row.parent, row.path, 1);
+        }
+        tally.record(db).await?;
         let mut rows = self.leaves.into_iter();
         let mut next = Statement::of(rows.by_ref().take(BATCH).collect())?;
         while let Some(statement) = next {
@@ -300,6 +319,29 @@ impl Rows {
                 row.push_bind(node).push_bind(text);
             });
             query.build().execute(&mut *db).await.sql("indexing words")?;
+        }
+        Ok(())
+    }
+}
+
+/// How many rows come and go, by parent and place.
+#[derive(Default)]
+struct Tally(BTreeMap<(i64, i64), i64>);
+
+impl Tally {
+    fn add(&mut self, parent: i64, path: i64, rows: i64) {
+        *self.0.entry((parent, path)).or_default() += rows;
+    }
+
+    async fn record(self, db: &mut SqliteConnection) -> Result<()> {
+        let mut counts = self.0.into_iter().peekable();
+        while counts.peek().is_some() {
+            let mut query = QueryBuilder::new("INSERT INTO tally (parent, path, leaves) ");
+            query.push_values(counts.by_ref().take(BATCH), |mut row, ((parent, path), rows)| {
+                row.push_bind(parent).push_bind(path).push_bind(rows);
+            });
+            query.push(" ON CONFLICT DO UPDATE SET leaves = leaves + excluded.leaves");
+            query.build().execute(&mut *db).await.sql("counting values")?;
         }
         Ok(())
     }

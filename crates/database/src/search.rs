@@ -8,6 +8,7 @@ mod distinct;
 mod driver;
 mod order;
 mod sql;
+mod text;
 
 use std::ops::{Deref, DerefMut};
 
@@ -21,8 +22,9 @@ use crate::fault::Sqlx;
 use crate::{Database, nodes};
 use condition::{Condition, Tested};
 use driver::{Driver, Source};
-use order::{Order, Stage};
+use order::{Order, Position, Stage, Value};
 use sql::Sql;
+use text::TextTests;
 
 pub use distinct::{Bucket, Distinct, DistinctWants};
 
@@ -174,13 +176,19 @@ async fn page(
     };
     let more = more || found.len() as u64 >= wanted;
     found.truncate(usize::try_from(search.limit).unwrap_or(usize::MAX));
-    let next = found.last().filter(|_| more).map(|(_, cursor)| cursor.clone());
-    let ids: Vec<NodeId> = found.into_iter().map(|(id, _)| id).collect();
+    let next = found.last().filter(|_| more).map(|found| order.cursor(&found.at));
+    let ids: Vec<NodeId> = found.into_iter().map(|found| found.id).collect();
     Ok((nodes::by_ids(db, &ids).await?, next))
 }
 
 /// From here on it is worth knowing how many there are.
 const FAR: u64 = if cfg!(test) { 2 } else { 1000 };
+
+/// Index rows that are sorted at once where the index is not in the wanted order by itself.
+const WINDOW: u64 = if cfg!(test) { 2 } else { 1000 };
+
+/// Nodes whose text is tested at a time.
+const TESTED: u64 = if cfg!(test) { 2 } else { 256 };
 
 /// Which nodes are wanted, and what leads to them.
 struct Question<'q> {
@@ -189,56 +197,214 @@ struct Question<'q> {
     driver: &'q Driver,
 }
 
+/// A node, and where it stands in the order.
+struct Found {
+    id: NodeId,
+    at: Position,
+}
+
+/// What is still to be found.
+struct Want {
+    nodes: Vec<Found>,
+    limit: u64,
+    offset: u64,
+}
+
+impl Want {
+    fn missing(&self) -> u64 {
+        self.limit - self.nodes.len() as u64
+    }
+}
+
 impl Question<'_> {
-    /// The numbers of nodes, in order, each with the cursor behind it. The nodes themselves are only looked at where a
-    /// condition or the order asks for what the index does not have.
+    /// The numbers of nodes, in order. The nodes themselves are only looked at where a condition or the order asks
+    /// for what the index does not have.
     async fn ids(
         &self,
         db: &mut SqliteConnection,
         order: &Order,
-        after: Option<&order::Position>,
-        wanted: u64,
-        mut offset: u64,
-    ) -> Result<Vec<(NodeId, Cursor)>> {
-        let mut found: Vec<(NodeId, Cursor)> = Vec::new();
+        after: Option<&Position>,
+        limit: u64,
+        offset: u64,
+    ) -> Result<Vec<Found>> {
+        let mut want = Want { nodes: Vec::new(), limit, offset };
         for stage in order.stages(self.driver).iter().copied() {
-            if after.is_some_and(|after| after.is_past(stage)) {
+            if want.missing() == 0 || after.is_some_and(|after| after.is_past(stage)) {
                 continue;
             }
-            if stage == Stage::Without && self.all_have(db, order).await? {
-                continue;
-            }
-            let missing = wanted - found.len() as u64;
-            let sql = self.sql(order, stage, after, missing, offset);
-            let rows = sql.fetch_all(db).await.sql("searching")?;
-            if rows.is_empty() && offset > 0 {
-                // The page begins in a later stage: take away what this one holds.
-                offset -= self.count(db, order, stage).await?.min(offset);
-                continue;
-            }
-            offset = 0;
-            for row in &rows {
-                found.push((NodeId(row.get(0)), order.cursor(row, stage)?));
-            }
-            if found.len() as u64 >= wanted {
-                break;
+            let after = after.filter(|after| after.is_in(stage));
+            match stage {
+                Stage::With if !order.is_of_index() => self.groups(db, order, after, &mut want).await?,
+                Stage::All | Stage::With => self.rows(db, order, stage, &Sql::new("1"), after, &mut want).await?,
+                Stage::Without if self.all_have(db, order).await? => {}
+                Stage::Without => {
+                    let lacking = Condition::Not(Box::new(order.has_first()));
+                    self.part(db, order, lacking, Position::without(), after, &mut want).await?;
+                }
             }
         }
-        Ok(found)
+        Ok(want.nodes)
     }
 
-    fn sql(&self, order: &Order, stage: Stage, after: Option<&order::Position>, limit: u64, offset: u64) -> Sql {
+    /// The conditions that are tested on what a statement finds.
+    fn text_tests(&self) -> TextTests<'_> {
+        TextTests::of(self.condition, self.driver.answers())
+    }
+
+    /// Nodes of a stage within a part of its index.
+    async fn rows(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        stage: Stage,
+        within: &Sql,
+        after: Option<&Position>,
+        want: &mut Want,
+    ) -> Result<()> {
+        if !self.text_tests().is_empty() {
+            return self.tested_rows(db, order, stage, within, after, want).await;
+        }
+        let sql = self.sql(order, stage, within, after, want.missing(), want.offset);
+        let rows = sql.fetch_all(db).await.sql("searching")?;
+        if rows.is_empty() && want.offset > 0 {
+            // The page begins later: take away what is here.
+            want.offset -= self.count(db, order, stage, within).await?.min(want.offset);
+            return Ok(());
+        }
+        want.offset = 0;
+        for row in &rows {
+            want.nodes.push(Found { id: NodeId(row.get(0)), at: order.position(row, stage)? });
+        }
+        Ok(())
+    }
+
+    /// The same where text is to be tested: a batch at a time.
+    async fn tested_rows(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        stage: Stage,
+        within: &Sql,
+        after: Option<&Position>,
+        want: &mut Want,
+    ) -> Result<()> {
+        let tests = self.text_tests();
+        let mut after = after.cloned();
+        loop {
+            let sql = self.sql(order, stage, within, after.as_ref(), TESTED, 0);
+            let rows = sql.fetch_all(db).await.sql("searching")?;
+            for row in &rows {
+                let (id, at) = (row.get(0), order.position(row, stage)?);
+                after = Some(at.clone());
+                if !tests.pass(db, id, row.get(1)).await? {
+                    continue;
+                }
+                if want.offset > 0 {
+                    want.offset -= 1;
+                    continue;
+                }
+                want.nodes.push(Found { id: NodeId(id), at });
+                if want.missing() == 0 {
+                    return Ok(());
+                }
+            }
+            if (rows.len() as u64) < TESTED {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The nodes that have the first value of the order, where its index says nothing of what comes next: many nodes
+    /// of the same value are a question of their own, others are sorted a window at a time.
+    async fn groups(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        after: Option<&Position>,
+        want: &mut Want,
+    ) -> Result<()> {
+        let mut after = after;
+        let mut window = WINDOW;
+        let mut begin = match after {
+            Some(after) => Some(after.first()),
+            None => self.value(db, order, None, 0).await?,
+        };
+        while let Some(first) = begin {
+            if want.missing() == 0 {
+                break;
+            }
+            let end = self.value(db, order, Some((&first, true)), window).await?;
+            if end.as_ref() == Some(&first)
+                && let Some(same) = order.first_is(&first)
+            {
+                self.part(db, order, same, Position::with(&first), after, want).await?;
+                begin = self.value(db, order, Some((&first, false)), 0).await?;
+            } else {
+                let within = order.between(&first, end.as_ref());
+                self.rows(db, order, Stage::With, &within, after, want).await?;
+                begin = end;
+                // Where a condition lets few pass, the way is long.
+                window *= 2;
+            }
+            after = None;
+        }
+        Ok(())
+    }
+
+    /// The nodes that have the same first value of the order, or none, which `condition` says; what remains of the order
+    /// sorts them.
+    async fn part(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        condition: Condition,
+        at: Position,
+        after: Option<&Position>,
+        want: &mut Want,
+    ) -> Result<()> {
+        let condition = self.condition.and(condition);
+        let rest = order.rest();
+        let driver = driver::choose(db, self.room, &condition, &rest).await?;
+        let question = Question { room: self.room, condition: &condition, driver: &driver };
+        let after = after.map(Position::rest);
+        let found = Box::pin(question.ids(db, &rest, after.as_ref(), want.missing(), want.offset)).await?;
+        if found.is_empty() && want.offset > 0 {
+            let here = match count(db, self.room, &condition, Some(want.offset)).await? {
+                Count::Exactly(here) | Count::AtLeast(here) => here,
+            };
+            want.offset -= here.min(want.offset);
+            return Ok(());
+        }
+        want.offset = 0;
+        want.nodes.extend(found.into_iter().map(|found| Found { at: at.then(found.at), ..found }));
+        Ok(())
+    }
+
+    /// The first value of the order that is `offset` index rows on, from a value on or behind it.
+    async fn value(
+        &self,
+        db: &mut SqliteConnection,
+        order: &Order,
+        from: Option<(&Value, bool)>,
+        offset: u64,
+    ) -> Result<Option<Value>> {
+        let sql = order.values(self.room, from, offset);
+        let rows = sql.fetch_all(db).await.sql("walking an index")?;
+        rows.first().map(Value::read).transpose()
+    }
+
+    fn sql(&self, order: &Order, stage: Stage, within: &Sql, after: Option<&Position>, limit: u64, offset: u64) -> Sql {
         let terms = order.terms(self.driver, stage);
         let id = self.driver.id(stage);
-        let mut columns = Sql::new(format!("SELECT {id}"));
+        let later = self.text_tests();
+        let mut columns = Sql::new(format!("SELECT {id}, {}", if later.is_empty() { "NULL" } else { "n.metadata" }));
         for term in &terms {
             columns.push(", ").add(&term.sql);
         }
-        let after = after.filter(|after| after.is_in(stage));
         let merged = after.map(|after| after.beyond_node(order));
         let source = self.driver.source(self.room, order, stage, merged.as_ref());
         let mut rest = Sql::new(" WHERE ");
-        rest.add(&self.conditions(order, stage));
+        rest.add(&self.conditions(order, stage, &later)).push(" AND ").add(within);
         if let Some(after) = after.filter(|_| !source.is_ordered) {
             rest.push(" AND ").add(&after.beyond(&terms));
         }
@@ -254,9 +420,9 @@ impl Question<'_> {
     }
 
     /// Nodes of a stage.
-    async fn count(&self, db: &mut SqliteConnection, order: &Order, stage: Stage) -> Result<u64> {
+    async fn count(&self, db: &mut SqliteConnection, order: &Order, stage: Stage, within: &Sql) -> Result<u64> {
         let mut rest = Sql::new(" WHERE ");
-        rest.add(&self.conditions(order, stage));
+        rest.add(&self.conditions(order, stage, &TextTests::none())).push(" AND ").add(within);
         let source = self.driver.source(self.room, order, stage, None);
         let sql = self.joined(Sql::new("SELECT count(*)"), source, rest, self.driver.id(stage));
         sql.fetch_count(db).await.sql("searching")
@@ -264,9 +430,14 @@ impl Question<'_> {
 
     /// Whether no node lacks the value that leads the order: to find those that do, all nodes are looked at.
     async fn all_have(&self, db: &mut SqliteConnection, order: &Order) -> Result<bool> {
-        let mut leaves = Sql::new("SELECT count(*) FROM leaf WHERE parent = ");
-        leaves.bind(self.room.parent.id.0).push(" AND path = ").bind(order.first_path());
-        Ok(leaves.fetch_count(db).await.sql("searching")? >= self.room.parent.children)
+        let held = sqlx::query_scalar("SELECT leaves FROM tally WHERE parent = ? AND path = ?");
+        let held: Option<i64> = held
+            .bind(self.room.parent.id.0)
+            .bind(order.first_path())
+            .fetch_optional(db)
+            .await
+            .sql("counting values")?;
+        Ok(held.unwrap_or_default() as u64 >= self.room.parent.children)
     }
 
     /// A query for the numbers of all nodes.
@@ -274,7 +445,7 @@ impl Question<'_> {
         let order = Order::created();
         let id = self.driver.id(Stage::All);
         let mut rest = Sql::new(" WHERE ");
-        rest.add(&self.conditions(&order, Stage::All));
+        rest.add(&self.conditions(&order, Stage::All, &TextTests::none()));
         let source = self.driver.source(self.room, &order, Stage::All, None);
         self.joined(Sql::new(format!("SELECT {id} AS id")), source, rest, id)
     }
@@ -288,7 +459,8 @@ impl Question<'_> {
         Ok(Some(sql::bounded_count(&leaves, None).fetch_count(db).await.sql("searching")?))
     }
 
-    fn conditions(&self, order: &Order, stage: Stage) -> Sql {
+    /// All conditions but those that are tested later.
+    fn conditions(&self, order: &Order, stage: Stage, later: &TextTests<'_>) -> Sql {
         let mut sql = self.driver.within(self.room, order, stage);
         let parent = match self.room.scope {
             Scope::Children => {
@@ -298,10 +470,9 @@ impl Question<'_> {
             }
             Scope::Descendants { .. } => Sql::new("n.parent"),
         };
-        let tested = Tested { id: self.driver.id(stage), parent };
-        sql.push(" AND ").add(&self.condition.sql(&tested, self.driver.answers()));
-        if let Some(only) = order.only(stage) {
-            sql.push(" AND ").add(&only);
+        let tested = Tested { id: Sql::new(self.driver.id(stage)), parent };
+        for condition in self.condition.conjuncts().iter().filter(|condition| !later.has(condition)) {
+            sql.push(" AND ").add(&condition.sql(&tested, self.driver.answers()));
         }
         sql
     }
@@ -402,5 +573,5 @@ pub(crate) async fn plan(database: &Database, parent: NodeId, search: &Search) -
     let driver = driver::choose(&mut db, &room, &condition, &order).await.unwrap();
     let stage = order.stages(&driver)[0];
     let question = Question { room: &room, condition: &condition, driver: &driver };
-    question.sql(&order, stage, None, 100, 0).plan(&mut db).await
+    question.sql(&order, stage, &Sql::new("1"), None, 100, 0).plan(&mut db).await
 }

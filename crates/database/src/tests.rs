@@ -48,6 +48,11 @@ impl Room {
         self.create(parent, container(key, metadata)).await.unwrap().node.id
     }
 
+    /// What is kept of children and values in numbers is what there is.
+    async fn is_counted(&self) {
+        assert_eq!(self.miscounted().await.unwrap(), []);
+    }
+
     async fn keys(&self, filter: Filter) -> Vec<String> {
         let search = Search { filter, ..everything() };
         keys(&self.search(ROOT, search).await.unwrap())

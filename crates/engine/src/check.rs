@@ -41,7 +41,7 @@ pub struct Finding {
 pub enum FindingKind {
     /// The database file itself is damaged.
     Database,
-    /// A container is wrong about the number of its children.
+    /// A container is wrong about how many children or values it has.
     Count,
     /// The data of a node is missing or damaged.
     Data,
@@ -111,7 +111,7 @@ impl Check<'_> {
         let miscounted = database.miscounted().await?;
         let repaired = self.options.repair && !miscounted.is_empty() && database.recount().await? > 0;
         for one in miscounted {
-            let what = format!("has {} children, but says {}", one.found, one.told);
+            let what = format!("has {} {}, but says {}", one.found, one.of, one.told);
             self.found(FindingKind::Count, one.path.to_string(), what, repaired);
         }
         let unused = database.unused_assets().await?;

@@ -18,7 +18,7 @@ use std::fmt;
 use serde_json::Value;
 
 pub use matches::{Facts, compile, like};
-pub use text::{Term, TextQuery};
+pub use text::{Term, TextQuery, texts};
 
 use crate::error::{Error, Result};
 use crate::structure::Family;

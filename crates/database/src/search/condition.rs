@@ -39,8 +39,8 @@ pub(crate) enum Condition {
         test: TextTest,
     },
     Keys(Vec<String>),
-    /// Full text, in FTS5's language.
-    Words(String),
+    /// All of these terms in the texts.
+    Words(Vec<Term>),
 }
 
 /// A place in the metadata that some node has.
@@ -181,11 +181,15 @@ fn text(query: &TextQuery) -> Condition {
     if any.len() == 1 { any.swap_remove(0) } else { Condition::Or(any) }
 }
 
-/// All of these terms, in FTS5's language: a phrase in quotes, `*` for a prefix. Words hold letters and digits only.
 fn words(terms: &[&Term]) -> Condition {
+    Condition::Words(terms.iter().map(|term| Term { negated: false, ..(*term).clone() }).collect())
+}
+
+/// All of these terms, in FTS5's language: a phrase in quotes, `*` for a prefix. Words hold letters and digits only.
+pub(crate) fn matching(terms: &[Term]) -> String {
     let phrases =
         terms.iter().map(|term| format!("\"{}\"{}", term.words.join(" "), if term.prefix { "*" } else { "" }));
-    Condition::Words(phrases.collect::<Vec<_>>().join(" AND "))
+    phrases.collect::<Vec<_>>().join(" AND ")
 }
 
 impl Place {
@@ -208,6 +212,32 @@ impl Condition {
             Self::And(all) | Self::Or(all) => all.iter().any(Self::has_words),
             Self::Not(inner) => inner.has_words(),
             Self::Words(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Both must hold.
+    pub fn and(&self, other: Self) -> Self {
+        Self::And(self.conjuncts().iter().cloned().chain([other]).collect())
+    }
+
+    /// Whether this is about words alone, and such that we tell apart as the index does.
+    pub fn is_of_words(&self) -> bool {
+        match self {
+            Self::And(all) | Self::Or(all) => !all.is_empty() && all.iter().all(Self::is_of_words),
+            Self::Not(inner) => inner.is_of_words(),
+            Self::Words(terms) => terms.iter().flat_map(|term| &term.words).all(|word| word.is_ascii()),
+            _ => false,
+        }
+    }
+
+    /// Whether texts with these words pass; for conditions about words alone.
+    pub fn holds_for(&self, texts: &[Vec<String>]) -> bool {
+        match self {
+            Self::And(all) => all.iter().all(|one| one.holds_for(texts)),
+            Self::Or(any) => any.iter().any(|one| one.holds_for(texts)),
+            Self::Not(inner) => !inner.holds_for(texts),
+            Self::Words(terms) => terms.iter().all(|term| term.occurs(texts)),
             _ => false,
         }
     }
@@ -306,9 +336,9 @@ impl Condition {
                 sql.push(")");
                 sql
             }
-            Self::Words(query) => {
+            Self::Words(terms) => {
                 let mut sql = Sql::new("EXISTS (SELECT 1 FROM words WHERE words MATCH ");
-                sql.text(query.clone()).push(format!(" AND rowid = {})", tested.id));
+                sql.text(matching(terms)).push(" AND rowid = ").add(&tested.id).push(")");
                 sql
             }
         }
@@ -319,7 +349,7 @@ impl Condition {
 /// not fetched for it.
 pub(crate) struct Tested {
     /// The node's number.
-    pub id: &'static str,
+    pub id: Sql,
     /// The number of its parent.
     pub parent: Sql,
 }
@@ -328,7 +358,7 @@ impl Tested {
     /// The beginning of a question for an index row of the node.
     fn leaf(&self, path: i64) -> Sql {
         let mut sql = Sql::new("EXISTS (SELECT 1 FROM leaf WHERE parent = ");
-        sql.add(&self.parent).push(format!(" AND node = {} AND path = ", self.id)).bind(path);
+        sql.add(&self.parent).push(" AND node = ").add(&self.id).push(" AND path = ").bind(path);
         sql
     }
 }

@@ -7,7 +7,7 @@
 use girih_model::Result;
 use sqlx::SqliteConnection;
 
-use super::condition::Condition;
+use super::condition::{Condition, matching};
 use super::order::{Order, Stage};
 use super::sql::{Sql, bounded_count};
 use super::{Room, Scope};
@@ -72,7 +72,7 @@ pub(crate) async fn choose(
     let walk = Driver::Walk { among: None };
     let conjuncts = condition.conjuncts();
     let words = conjuncts.iter().find_map(|c| match c {
-        Condition::Words(query) => Some(Driver::Words { query: query.clone(), answers: c.clone() }),
+        Condition::Words(terms) => Some(Driver::Words { query: matching(terms), answers: c.clone() }),
         _ => None,
     });
     let children = room.scope == Scope::Children;
@@ -85,7 +85,7 @@ pub(crate) async fn choose(
         && children
         && conjuncts.len() == 1
     {
-        let nodes = matching(query);
+        let nodes = with_words(query);
         let limit = room.parent.children * PROBE;
         let count = bounded_count(&nodes, Some(limit + 1)).fetch_count(db).await.sql("searching")?;
         return Ok(if count <= limit { Driver::Walk { among: Some((nodes, answers.clone())) } } else { walk });
@@ -99,8 +99,8 @@ pub(crate) async fn choose(
         }
         _ => None,
     });
-    // What is in the order of creation by itself leads there.
-    let in_order = points.into_iter().next().or(words).filter(|_| children && order.is_created());
+    // What is in the order of creation by itself leads there: words first, for a value is sooner tested than they.
+    let in_order = words.or_else(|| points.into_iter().next()).filter(|_| children && order.is_created());
     let selections: Vec<(Sql, &Condition)> = conjuncts
         .iter()
         .filter(|c| !(c.has_words() && matches!(in_order, Some(Driver::Words { .. }))))
@@ -140,8 +140,8 @@ fn distinct(values: &[(Kind, Stored)]) -> Vec<(Kind, Stored)> {
 fn selection(condition: &Condition, room: &Room) -> Option<Sql> {
     let mut sql = Sql::new("SELECT node AS id ");
     match condition {
-        Condition::Words(query) => {
-            return Some(matching(query));
+        Condition::Words(terms) => {
+            return Some(with_words(&matching(terms)));
         }
         Condition::Or(any) if (1..=MANY_BRANCHES).contains(&any.len()) => {
             let mut all = Sql::default();
@@ -156,7 +156,7 @@ fn selection(condition: &Condition, room: &Room) -> Option<Sql> {
 }
 
 /// The numbers of all nodes with these words.
-fn matching(query: &str) -> Sql {
+fn with_words(query: &str) -> Sql {
     let mut sql = Sql::new("SELECT rowid AS id FROM words WHERE words MATCH ");
     sql.text(query);
     sql

@@ -2,25 +2,26 @@
 //!
 //! A value sorts by three terms: whether it is missing (always last), its kind, itself. When
 //! the order leads the query, nodes with the value are walked along the index (stage `With`) and those without it
-//! follow (stage `Without`); otherwise there is one stage, `All`. A cursor holds the values of all
-//! terms, whatever the stage.
+//! follow (stage `Without`); otherwise there is one stage, `All`. Nodes that are the same in the first key are a
+//! question of their own, in what is left of the order. A cursor holds the values of all terms, whatever the way
+//! that led to a node.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use girih_model::{Error, Result, ResultExt};
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, TypeInfo, ValueRef};
 
-use super::condition::Place;
+use super::condition::{Condition, Place};
 use super::driver::Driver;
 use super::sql::Sql;
 use super::{Cursor, Room, Scope, Sort, SortKey};
-use crate::leaf::{KeyPaths, Stored};
+use crate::leaf::{KeyPaths, Kind, Stored};
 
-/// The node's number comes before the terms.
-const FIRST_TERM: usize = 1;
+/// The node's number and its metadata come before the terms.
+const FIRST_TERM: usize = 2;
 /// Stands for the kind of a value that is not there.
 const MISSING: i64 = 6;
 /// Most sort keys.
@@ -44,7 +45,7 @@ pub(crate) struct Order {
     tag: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Key {
     Node { descending: bool },
     Value { place: Place, descending: bool },
@@ -55,11 +56,27 @@ pub(crate) struct OrderTerm {
     pub descending: bool,
 }
 
-/// Where a page ended: the values of all terms.
-pub(crate) struct Position {
-    values: Vec<Stored>,
-    /// Whether the first key is a value, and missing there.
-    missing: Option<bool>,
+/// Where a node stands: the values of all terms.
+#[derive(Debug, Clone)]
+pub(crate) struct Position(Vec<Stored>);
+
+/// A value of the index, and its kind before it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Value {
+    kind: Stored,
+    value: Stored,
+}
+
+impl Value {
+    pub fn read(row: &SqliteRow) -> Result<Self> {
+        Ok(Self { kind: read(row, 0)?, value: read(row, 1)? })
+    }
+
+    fn sql(&self) -> Sql {
+        let mut sql = Sql::new("(");
+        sql.value(self.kind.clone()).push(", ").value(self.value.clone()).push(")");
+        sql
+    }
 }
 
 impl Order {
@@ -148,15 +165,64 @@ impl Order {
         }
     }
 
-    /// Only these nodes belong to the stage.
-    pub fn only(&self, stage: Stage) -> Option<Sql> {
-        match (stage, self.keys.first()) {
-            (Stage::Without, Some(Key::Value { place, .. })) => {
-                let mut sql = kind(place);
-                sql.push(format!(" = {MISSING}"));
-                Some(sql)
-            }
-            _ => None,
+    /// The index of the first key is in this order to the last.
+    pub fn is_of_index(&self) -> bool {
+        matches!(self.keys.as_slice(), [Key::Value { descending, .. }] if *descending == self.descending)
+    }
+
+    /// What orders the nodes that are the same in the first key.
+    pub fn rest(&self) -> Self {
+        let keys = self.keys.iter().skip(1).cloned().collect();
+        Self { keys, descending: self.descending, from_behind: self.from_behind, tag: String::new() }
+    }
+
+    /// The first key is a value that nodes with it have.
+    pub fn has_first(&self) -> Condition {
+        match self.keys.first() {
+            Some(Key::Value { place, .. }) => Condition::Present(place.clone()),
+            _ => Condition::And(Vec::new()),
+        }
+    }
+
+    /// The first key has this value; `None` for what no index holds.
+    pub fn first_is(&self, value: &Value) -> Option<Condition> {
+        let Stored::Integer(kind) = value.kind else { return None };
+        Some(Condition::Points { path: self.first_path(), values: vec![(Kind::of(kind)?, value.value.clone())] })
+    }
+
+    /// `SELECT` of one value of the first key, `offset` index rows from the first, or from another on or behind it.
+    pub fn values(&self, room: &Room, from: Option<(&Value, bool)>, offset: u64) -> Sql {
+        let mut sql = Sql::new("SELECT kind, value FROM leaf WHERE parent = ");
+        sql.bind(room.parent.id.0).push(" AND path = ").bind(self.first_path());
+        if let Some((from, inclusive)) = from {
+            sql.push(" AND (kind, value) ").push(self.onward(inclusive)).push(" ").add(&from.sql());
+        }
+        let direction = if self.first_descends() { " DESC" } else { "" };
+        sql.push(format!(" ORDER BY kind{direction}, value{direction} LIMIT 1 OFFSET ")).bind(offset);
+        sql
+    }
+
+    /// A condition on the rows of the first key's index: from a value on, up to another.
+    pub fn between(&self, from: &Value, to: Option<&Value>) -> Sql {
+        let mut sql = Sql::new("(l.kind, l.value) ");
+        sql.push(self.onward(true)).push(" ").add(&from.sql());
+        if let Some(to) = to {
+            let before = if self.first_descends() { ">" } else { "<" };
+            sql.push(" AND (l.kind, l.value) ").push(before).push(" ").add(&to.sql());
+        }
+        sql
+    }
+
+    fn first_descends(&self) -> bool {
+        matches!(self.keys.first(), Some(Key::Node { descending: true } | Key::Value { descending: true, .. }))
+    }
+
+    fn onward(&self, inclusive: bool) -> &'static str {
+        match (self.first_descends(), inclusive) {
+            (false, true) => ">=",
+            (false, false) => ">",
+            (true, true) => "<=",
+            (true, false) => "<",
         }
     }
 
@@ -170,7 +236,6 @@ impl Order {
                     add(Sql::new("l.kind"), *descending);
                     add(Sql::new("l.value"), *descending);
                 }
-                Key::Value { .. } if n == 0 && stage == Stage::Without => {}
                 Key::Value { place, descending } => {
                     let mut missing = Sql::new("(");
                     missing.add(&kind(place)).push(format!(" = {MISSING})"));
@@ -184,25 +249,25 @@ impl Order {
         terms
     }
 
-    /// The cursor behind this row.
-    pub fn cursor(&self, row: &SqliteRow, stage: Stage) -> Result<Cursor> {
-        let mut values: Vec<Value> = match stage {
-            Stage::All => Vec::new(),
-            Stage::With => vec![json!(0)],
-            Stage::Without => vec![json!(1), json!(MISSING), json!(0)],
+    /// Where the node of this row stands.
+    pub fn position(&self, row: &SqliteRow, stage: Stage) -> Result<Position> {
+        let mut values = match stage {
+            Stage::With => vec![Stored::Integer(0)],
+            Stage::All | Stage::Without => Vec::new(),
         };
         for column in FIRST_TERM..row.len() {
-            let raw = row.try_get_raw(column).internal(|| "reading a sort term".into())?;
-            values.push(match raw.type_info().name() {
-                "INTEGER" => json!(row.get::<i64, _>(column)),
-                "REAL" => json!(row.get::<f64, _>(column)),
-                _ => json!(row.get::<String, _>(column)),
-            });
+            values.push(read(row, column)?);
         }
-        if self.tag.is_empty() {
-            return Ok(Cursor(values.pop().unwrap_or_default().to_string()));
+        Ok(Position(values))
+    }
+
+    /// The cursor behind a position.
+    pub fn cursor(&self, at: &Position) -> Cursor {
+        let values: Vec<Json> = at.0.iter().map(to_json).collect();
+        match (self.tag.as_str(), values.last()) {
+            ("", Some(id)) => Cursor(id.to_string()),
+            (tag, _) => Cursor(URL_SAFE_NO_PAD.encode(json!([tag, values]).to_string())),
         }
-        Ok(Cursor(URL_SAFE_NO_PAD.encode(json!([self.tag, values]).to_string())))
     }
 
     pub fn read(&self, cursor: &Cursor) -> Result<Position> {
@@ -213,55 +278,79 @@ impl Order {
         };
         if self.tag.is_empty() {
             let id = cursor.0.parse().map_err(|_| bad())?;
-            return Ok(Position { values: vec![Stored::Integer(id)], missing: None });
+            return Ok(Position(vec![Stored::Integer(id)]));
         }
         let text = URL_SAFE_NO_PAD.decode(&cursor.0).map_err(|_| bad())?;
-        let (tag, values): (String, Vec<Value>) = serde_json::from_slice(&text).map_err(|_| bad())?;
+        let (tag, values): (String, Vec<Json>) = serde_json::from_slice(&text).map_err(|_| bad())?;
         let width = |key: &Key| if matches!(key, Key::Node { .. }) { 1 } else { 3 };
         if tag != self.tag || values.len() != self.keys.iter().map(width).sum::<usize>() + 1 {
             return Err(bad());
         }
         let stored = values.into_iter().map(|value| match value {
-            Value::Number(n) if n.is_i64() => Ok(Stored::Integer(n.as_i64().unwrap_or_default())),
-            Value::Number(n) => Ok(Stored::Real(n.as_f64().unwrap_or_default())),
-            Value::String(text) => Ok(Stored::Text(text)),
+            Json::Number(n) if n.is_i64() => Ok(Stored::Integer(n.as_i64().unwrap_or_default())),
+            Json::Number(n) => Ok(Stored::Real(n.as_f64().unwrap_or_default())),
+            Json::String(text) => Ok(Stored::Text(text)),
             _ => Err(bad()),
         });
-        let values = stored.collect::<Result<Vec<_>>>()?;
-        let missing = match self.keys.first() {
-            Some(Key::Value { .. }) => Some(values[0] == Stored::Integer(1)),
-            _ => None,
-        };
-        Ok(Position { values, missing })
+        Ok(Position(stored.collect::<Result<_>>()?))
     }
 }
 
 impl Position {
+    /// Before all nodes without the first value.
+    pub fn without() -> Self {
+        Self(vec![Stored::Integer(1), Stored::Integer(MISSING), Stored::Integer(0)])
+    }
+
+    /// Before all nodes with this first value.
+    pub fn with(value: &Value) -> Self {
+        Self(vec![Stored::Integer(0), value.kind.clone(), value.value.clone()])
+    }
+
+    /// A position in what is the same in the first key, as one in all.
+    pub fn then(&self, rest: Self) -> Self {
+        Self(self.0.iter().cloned().chain(rest.0).collect())
+    }
+
+    /// The position in what is the same in the first key.
+    pub fn rest(&self) -> Self {
+        Self(self.0[3..].to_vec())
+    }
+
+    /// The first value of this position.
+    pub fn first(&self) -> Value {
+        Value { kind: self.0[1].clone(), value: self.0[2].clone() }
+    }
+
+    fn is_missing(&self) -> bool {
+        self.0[0] == Stored::Integer(1)
+    }
+
     /// The stage has been walked to its end.
     pub fn is_past(&self, stage: Stage) -> bool {
-        stage == Stage::With && self.missing == Some(true)
+        stage == Stage::With && self.is_missing()
     }
 
     /// The position lies within this stage.
     pub fn is_in(&self, stage: Stage) -> bool {
         match stage {
             Stage::All => true,
-            Stage::With => self.missing == Some(false),
-            Stage::Without => self.missing == Some(true),
+            Stage::With => !self.is_missing(),
+            Stage::Without => self.is_missing(),
         }
     }
 
     /// The same as a condition on the node's number alone, in the order of creation.
     pub fn beyond_node(&self, order: &Order) -> Sql {
         let mut sql = Sql::new(if order.is_descending() { "node < " } else { "node > " });
-        sql.value(self.values[self.values.len() - 1].clone());
+        sql.value(self.0[self.0.len() - 1].clone());
         sql
     }
 
     /// What comes behind this position, in the order of the terms.
     pub fn beyond(&self, terms: &[OrderTerm]) -> Sql {
         // The stage leaves out leading terms that are the same for all of it.
-        let values = &self.values[self.values.len() - terms.len()..];
+        let values = &self.0[self.0.len() - terms.len()..];
         let mut sql = Sql::new("(");
         let leading = &terms[0];
         // Said apart, so that the index is entered here.
@@ -283,6 +372,23 @@ impl Position {
         }
         sql.push("))");
         sql
+    }
+}
+
+fn read(row: &SqliteRow, column: usize) -> Result<Stored> {
+    let raw = row.try_get_raw(column).internal(|| "reading a sort term".into())?;
+    Ok(match raw.type_info().name() {
+        "INTEGER" => Stored::Integer(row.get(column)),
+        "REAL" => Stored::Real(row.get(column)),
+        _ => Stored::Text(row.get(column)),
+    })
+}
+
+fn to_json(value: &Stored) -> Json {
+    match value {
+        Stored::Integer(n) => json!(n),
+        Stored::Real(x) => json!(x),
+        Stored::Text(text) => json!(text),
     }
 }
 

@@ -51,6 +51,7 @@ async fn a_bulk_makes_trees_in_order_and_tells_of_each() {
     let words = Search { filter: Filter::Text(girih_model::filter::TextQuery::parse("sea").unwrap()), ..everything() };
     assert_eq!(keys(&room.search(new.id, words).await.unwrap()), ["inner"]);
     room.add(new.id, "later", json!({})).await;
+    room.is_counted().await;
 }
 
 #[tokio::test]

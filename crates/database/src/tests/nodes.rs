@@ -4,7 +4,8 @@ use girih_model::{ArrayStructure, Asset, DType, DataSource, ErrorKind, Family, J
 use serde_json::json;
 
 use super::*;
-use crate::Change;
+use crate::hand::Touched;
+use crate::{Change, SortKey};
 
 fn path(text: &str) -> NodePath {
     NodePath::parse(text).unwrap()
@@ -69,6 +70,7 @@ async fn changes_keep_revisions_and_are_searched_for() {
     assert_eq!(room.keys(eq("color", json!("blue"))).await, ["a"]);
     assert!(room.keys(eq("color", json!("red"))).await.is_empty());
     assert!(room.keys(eq("old", json!(1))).await.is_empty());
+    room.is_counted().await;
     let page = room.revisions(id, 0, 10).await.unwrap();
     assert_eq!((page.count, page.revisions[0].metadata.text()), (1, r#"{"color":"red","old":1}"#));
     room.delete_revision(id, 1).await.unwrap();
@@ -107,6 +109,7 @@ async fn deleting_takes_the_subtree_and_only_that() {
     assert_eq!(room.keys(Filter::all()).await, ["ab"]);
     let leaves: i64 = sqlx::query_scalar("SELECT count(*) FROM leaf").fetch_one(&room.readers).await.unwrap();
     assert_eq!(leaves, 3, "family, specs and k of ab");
+    room.is_counted().await;
     let again = room.add(ROOT, "a", json!({})).await;
     assert!(again > b, "numbers are not used again");
 }
@@ -140,6 +143,45 @@ async fn the_root_can_be_emptied() {
     assert_eq!((root.id, root.children), (ROOT, 0));
     let leaves: i64 = sqlx::query_scalar("SELECT count(*) FROM leaf").fetch_one(&room.readers).await.unwrap();
     assert_eq!(leaves, 0);
+    room.is_counted().await;
+}
+
+#[tokio::test]
+async fn what_is_counted_wrongly_is_told_and_counted_anew() {
+    let room = room().await;
+    let a = room.add(ROOT, "a", json!({})).await;
+    room.add(a, "b", json!({"k": [1, 2], "t": "x"})).await;
+    room.is_counted().await;
+    for sql in ["UPDATE node SET children = 7 WHERE id = 0", "UPDATE tally SET leaves = leaves + 1 WHERE path > 3"] {
+        let mut tx = room.write().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit(Touched::Everything).await.unwrap();
+    }
+    let wrong = room.miscounted().await.unwrap();
+    let mut of: Vec<&str> = wrong.iter().map(|one| one.of.as_str()).collect();
+    of.sort_unstable();
+    assert_eq!(of, ["children", "values at k", "values at k", "values at t"], "the list, and its elements");
+    assert_eq!(room.recount().await.unwrap(), 4);
+    room.is_counted().await;
+}
+
+#[tokio::test]
+async fn accents_are_ignored_in_every_order() {
+    let room = room().await;
+    for (n, title) in ["Ångström scale", "angstrom scale", "10 °C scale", "scale"].into_iter().enumerate() {
+        room.add(ROOT, &format!("n{n}"), json!({"title": title, "n": 9 - n, "same": 1})).await;
+    }
+    let text = |query: &str| Filter::Text(girih_model::filter::TextQuery::parse(query).unwrap());
+    let by_n = vec![by(SortKey::Value(girih_model::filter::KeyPath::parse("n").unwrap()), false)];
+    for (query, hits) in [
+        ("angstrom", vec!["n1", "n0"]),
+        ("ångström", vec!["n1", "n0"]),
+        ("scale -angstrom", vec!["n3", "n2"]),
+        ("10 c", vec!["n2"]),
+    ] {
+        let search = Search { filter: text(query), sort: by_n.clone(), ..everything() };
+        assert_eq!(keys(&room.search(ROOT, search).await.unwrap()), hits, "{query}");
+    }
 }
 
 #[tokio::test]

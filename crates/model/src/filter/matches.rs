@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{Filter, Order, Test, text, value};
+use super::{Filter, Order, Test, texts, value};
 use crate::error::{Error, Result, ResultExt};
 use crate::node::Spec;
 use crate::structure::Family;
@@ -49,11 +49,7 @@ impl Filter {
                 None => false,
             },
             Self::KeyIn(keys) => keys.iter().any(|key| key == node.key),
-            Self::Text(query) => {
-                let mut texts = Vec::new();
-                collect_texts(node.metadata, &mut texts);
-                query.matches(&texts)
-            }
+            Self::Text(query) => query.matches(&texts(node.metadata)),
             Self::Spec(name) => node.specs.iter().any(|spec| spec.name == *name),
             Self::Family(family) => node.family == *family,
             // Without an access policy no node carries a tag.
@@ -150,16 +146,6 @@ pub fn like(pattern: &str, text: &str) -> bool {
         }
     }
     parts[p..].iter().all(|part| matches!(part, Part::AnyRun))
-}
-
-/// The words of all texts, at any depth.
-fn collect_texts(value: &Value, texts: &mut Vec<Vec<String>>) {
-    match value {
-        Value::String(text) => texts.push(text::words(text).collect()),
-        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, texts)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Full-text queries, in the manner of web search.
 
+use serde_json::Value;
+
 use crate::error::{Error, Result};
 
 /// Most terms of one query.
@@ -60,12 +62,17 @@ impl TextQuery {
 
     /// Whether texts with these words pass; each text is a list of words in lower case.
     pub fn matches(&self, texts: &[Vec<String>]) -> bool {
-        self.any.iter().any(|all| all.iter().all(|term| term.occurs(texts) != term.negated))
+        self.any.iter().any(|all| all.iter().all(|term| term.passes(texts)))
     }
 }
 
 impl Term {
-    fn occurs(&self, texts: &[Vec<String>]) -> bool {
+    fn passes(&self, texts: &[Vec<String>]) -> bool {
+        self.occurs(texts) != self.negated
+    }
+
+    /// Whether it stands in one of these texts, each a list of words in lower case.
+    pub fn occurs(&self, texts: &[Vec<String>]) -> bool {
         texts.iter().any(|text| text.windows(self.words.len()).any(|here| self.is(here)))
     }
 
@@ -76,8 +83,24 @@ impl Term {
     }
 }
 
+/// The words of all texts in metadata, at any depth: what a query is about.
+pub fn texts(metadata: &Value) -> Vec<Vec<String>> {
+    let mut texts = Vec::new();
+    collect(metadata, &mut texts);
+    texts
+}
+
+fn collect(value: &Value, texts: &mut Vec<Vec<String>>) {
+    match value {
+        Value::String(text) => texts.push(words(text).collect()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Words are runs of letters and digits.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
