@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use girih_model::{Error, Family, Node, NodePath, Result};
+use girih_model::{DataSource, Error, Family, Node, NodePath, Result};
 use sqlx::QueryBuilder;
 
 use crate::fault::Sqlx;
@@ -45,9 +45,16 @@ impl BulkNode {
 pub enum Outcome {
     Created,
     /// There is a node of this path, which may be the same: what was to be made, and what is there.
-    Exists(Box<(NewNode, Node)>),
+    Exists(Box<Existing>),
     /// `NotFound` when the parent is not there, `Unsupported` when it is no container.
     Refused(Error),
+}
+
+#[derive(Debug)]
+pub struct Existing {
+    pub new: NewNode,
+    pub there: Node,
+    pub source: Option<DataSource>,
 }
 
 /// A transaction that makes nodes. What is not committed is undone.
@@ -78,7 +85,7 @@ impl Database {
     /// Begins a bulk; other writers wait until it ends.
     pub async fn bulk(&self) -> Result<Bulk> {
         let mut tx = self.write_alone().await?;
-        set_cache(&mut tx, -CACHE).await?;
+        tx.take_memory(CACHE).await?;
         let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'node'")
             .fetch_optional(&mut *tx)
             .await
@@ -133,7 +140,6 @@ impl Bulk {
                 .sql("counting children")?;
             touched.push(path.clone());
         }
-        set_cache(&mut self.tx, -crate::connect::CACHE).await?;
         self.tx.commit(Touched::Nodes(touched)).await?;
         self.database.paths.remember(self.learned);
         Ok(())
@@ -175,7 +181,9 @@ impl Bulk {
         for pending in taken {
             let there = self.look_up(&pending.node.path).await?;
             let there = there.ok_or_else(|| Error::conflict(format!("{} is taken.", pending.node.path)))?;
-            outcomes[pending.at] = Outcome::Exists(Box::new((pending.node.node, there)));
+            let source = sources::of(&mut self.tx, &[there.id]).await?.pop().and_then(|mut sources| sources.pop());
+            let existing = Existing { new: pending.node.node, there, source };
+            outcomes[pending.at] = Outcome::Exists(Box::new(existing));
         }
         self.index(new).await
     }
@@ -215,11 +223,6 @@ impl Bulk {
         }
         index.insert(&mut self.tx).await
     }
-}
-
-async fn set_cache(db: &mut sqlx::SqliteConnection, pages: i64) -> Result<()> {
-    let set = sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA cache_size = {pages}"))).execute(db).await;
-    set.map(drop).sql("setting aside memory")
 }
 
 fn no_parent(path: &NodePath) -> Error {

@@ -11,10 +11,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::Semaphore;
 
-use crate::Database;
 use crate::hand::Hand;
 use crate::reserve::Reserve;
 use crate::transaction::Writer;
+use crate::{Database, epoch};
 
 /// `girh` in ASCII: marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6769_7268;
@@ -83,6 +83,7 @@ impl Database {
             false => (path_of(uri)?, None),
         };
         let missing = if temporary.is_some() { Missing::Create } else { missing };
+        let was_open = epoch::is_open(&path);
         match (state(&path).await?, missing) {
             (State::Ours { version }, _) if version == SCHEMA_VERSION => {}
             (State::Ours { version }, _) => return Err(wrong_version(&path, version)),
@@ -123,7 +124,7 @@ impl Database {
         let searches = Arc::new(Semaphore::new(SEARCHES));
         let reserve = Arc::new(Reserve::beside(&path));
         let hand = Arc::new(Hand::new(&path));
-        Ok(Self {
+        let database = Self {
             writer: Writer::new(writer, hand.clone()),
             hand,
             readers,
@@ -131,8 +132,11 @@ impl Database {
             searches,
             paths: Default::default(),
             reserve,
+            epoch: Default::default(),
             _temporary: temporary,
-        })
+        };
+        database.resume_epoch(was_open).await?;
+        Ok(database)
     }
 
     /// Makes a new catalog. False when there is one already and `if_missing`.
@@ -185,6 +189,9 @@ impl Database {
 
     /// Finishes what is running and closes the files.
     pub async fn close(&self) {
+        if let Err(error) = self.finish_epoch().await {
+            tracing::warn!(%error, "could not record that versions of data may be wrong: copies that callers keep may be stale");
+        }
         self.health.close().await;
         self.readers.close().await;
         self.writer.close().await;

@@ -89,8 +89,11 @@ impl Hand {
     /// For the database in this file, which is or will be open.
     pub(crate) fn new(database: &Path) -> Self {
         let weigh = |path: &NodePath, held: &Held| {
-            let metadata = held.node.metadata.text().len();
-            u32::try_from(OVERHEAD + path.as_str().len() + metadata).unwrap_or(u32::MAX)
+            let node = &held.node;
+            let structure = node.structure.as_ref().map_or(0, |structure| structure.to_stored().len());
+            let specs = crate::leaf::specs_text(&node.specs).len();
+            let texts = path.as_str().len() + node.metadata.text().len() + structure + specs;
+            u32::try_from(OVERHEAD + texts).unwrap_or(u32::MAX)
         };
         Self {
             index: WalIndex::of(database),

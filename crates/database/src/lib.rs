@@ -8,6 +8,7 @@ mod bulk;
 mod check;
 mod connect;
 mod delete;
+mod epoch;
 mod fault;
 mod hand;
 mod leaf;
@@ -18,7 +19,7 @@ mod search;
 mod sources;
 mod transaction;
 
-pub use bulk::{Bulk, BulkNode, Outcome};
+pub use bulk::{Bulk, BulkNode, Existing, Outcome};
 pub use check::{Known, Miscounted};
 pub use connect::{Info, Missing, SCHEMA_VERSION};
 pub use delete::Deleted;
@@ -46,6 +47,7 @@ pub struct Database {
     searches: Arc<Semaphore>,
     paths: Arc<leaf::KeyPaths>,
     reserve: Arc<reserve::Reserve>,
+    epoch: Arc<epoch::Epoch>,
     /// Goes when the last one who uses it does.
     _temporary: Option<Arc<tempfile::TempDir>>,
 }

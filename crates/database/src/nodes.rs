@@ -124,7 +124,8 @@ impl Database {
     }
 
     /// The commit point of a write: counts a new version of the node's data and, when the structure
-    /// has become another, replaces it if it is still `before` (`Conflict` otherwise).
+    /// has become another, replaces it if it is still `before` (`Conflict` otherwise). Of a table, whose types are
+    /// told by the first rows, somebody else may have told them already.
     ///
     /// With a `key`, a repetition of the write can be told by [`Database::is_written`].
     pub async fn record_write(
@@ -137,13 +138,16 @@ impl Database {
         let mut tx = self.write().await?;
         let grown = i64::from(before != after);
         if before != after {
-            let replaced = sqlx::query("UPDATE data_source SET structure = ? WHERE node = ? AND structure = ?")
-                .bind(after.to_stored())
-                .bind(id.0)
-                .bind(before.to_stored())
-                .execute(&mut *tx)
-                .await
-                .sql("recording a structure")?;
+            let replaced = sqlx::query(
+                "UPDATE data_source SET structure = ?1 WHERE node = ?2 \
+                 AND (structure = ?3 OR (structure = ?1 AND family = 'table'))",
+            )
+            .bind(after.to_stored())
+            .bind(id.0)
+            .bind(before.to_stored())
+            .execute(&mut *tx)
+            .await
+            .sql("recording a structure")?;
             if replaced.rows_affected() == 0 {
                 return Err(Error::conflict("The data was resized by someone else at the same time. Try again."));
             }

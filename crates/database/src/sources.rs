@@ -22,32 +22,8 @@ impl Database {
 
     /// Data sources of several nodes at once, for listings; in the order of `ids`.
     pub async fn data_sources_of(&self, ids: &[NodeId]) -> Result<Vec<Vec<DataSource>>> {
-        let mut found = vec![Vec::new(); ids.len()];
-        for (batch, ids) in ids.chunks(BATCH).enumerate() {
-            let mut query = QueryBuilder::new(
-                "SELECT d.*, a.id AS asset_id, a.data_uri, a.is_directory, a.size, x.parameter, x.num FROM data_source d \
-                 LEFT JOIN data_source_asset x ON x.data_source = d.id LEFT JOIN asset a ON a.id = x.asset \
-                 WHERE d.node IN (",
-            );
-            let mut list = query.separated(", ");
-            for id in ids {
-                list.push_bind(id.0);
-            }
-            query.push(") ORDER BY d.id, x.position");
-            let rows = query.build().fetch_all(&self.readers).await.sql("reading data sources")?;
-            for row in &rows {
-                let node: i64 = row.get("node");
-                let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
-                let sources: &mut Vec<DataSource> = &mut found[batch * BATCH + place];
-                if sources.last().and_then(|source| source.id) != Some(row.get("id")) {
-                    sources.push(source_of(row)?);
-                }
-                if let (Some(source), Some(_)) = (sources.last_mut(), row.get::<Option<i64>, _>("asset_id")) {
-                    source.assets.push(asset_of(row));
-                }
-            }
-        }
-        Ok(found)
+        let mut db = self.readers.acquire().await.sql("waiting for a connection")?;
+        of(&mut db, ids).await
     }
 
     /// Replaces structure, mimetype, parameters, properties and management of the data source
@@ -134,6 +110,36 @@ impl Database {
         tx.commit(touched).await?;
         Ok((found, deleted.rows_affected() > 0))
     }
+}
+
+/// Data sources of nodes, in the order of `ids`.
+pub(crate) async fn of(db: &mut SqliteConnection, ids: &[NodeId]) -> Result<Vec<Vec<DataSource>>> {
+    let mut found = vec![Vec::new(); ids.len()];
+    for (batch, ids) in ids.chunks(BATCH).enumerate() {
+        let mut query = QueryBuilder::new(
+            "SELECT d.*, a.id AS asset_id, a.data_uri, a.is_directory, a.size, x.parameter, x.num FROM data_source d \
+                 LEFT JOIN data_source_asset x ON x.data_source = d.id LEFT JOIN asset a ON a.id = x.asset \
+                 WHERE d.node IN (",
+        );
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(id.0);
+        }
+        query.push(") ORDER BY d.id, x.position");
+        let rows = query.build().fetch_all(&mut *db).await.sql("reading data sources")?;
+        for row in &rows {
+            let node: i64 = row.get("node");
+            let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
+            let sources: &mut Vec<DataSource> = &mut found[batch * BATCH + place];
+            if sources.last().and_then(|source| source.id) != Some(row.get("id")) {
+                sources.push(source_of(row)?);
+            }
+            if let (Some(source), Some(_)) = (sources.last_mut(), row.get::<Option<i64>, _>("asset_id")) {
+                source.assets.push(asset_of(row));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What was open and what was known of the data is no longer true.

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use girih_model::{Error, Result};
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::Database;
+use crate::connect::CACHE;
 use crate::fault::Sqlx;
 use crate::hand::{Hand, Touched};
 
@@ -36,6 +37,8 @@ struct Desk {
 struct Open {
     db: PoolConnection<Sqlite>,
     group: Arc<Group>,
+    /// The connection keeps more pages in memory than it is to keep afterwards.
+    has_more_memory: bool,
 }
 
 /// Those who share a commit.
@@ -113,7 +116,7 @@ impl Desk {
             sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.sql("beginning to write")?;
             // From here on nobody else writes, in whatever process.
             hand.begin();
-            self.open = Some(Open { db, group: Arc::default() });
+            self.open = Some(Open { db, group: Arc::default(), has_more_memory: false });
         }
         Ok(())
     }
@@ -129,6 +132,7 @@ impl Desk {
             // When a commit fails (the disk is full), SQLite may leave us within the transaction.
             let _ = sqlx::query("ROLLBACK").execute(&mut *open.db).await;
         }
+        open.give_back_memory().await;
         let _ = open.group.outcome.set(outcome);
     }
 
@@ -144,11 +148,33 @@ impl Desk {
     async fn give_up(&mut self, why: Error) {
         let Some(mut open) = self.open.take() else { return };
         let _ = sqlx::query("ROLLBACK").execute(&mut *open.db).await;
+        open.give_back_memory().await;
         let _ = open.group.outcome.set(Err(why));
     }
 }
 
+impl Open {
+    /// Pages that the connection keeps in memory, in KiB.
+    async fn set_memory(&mut self, kib: i64) -> Result<()> {
+        let set = AssertSqlSafe(format!("PRAGMA cache_size = -{kib}"));
+        sqlx::query(set).execute(&mut *self.db).await.map(drop).sql("setting aside memory")
+    }
+
+    async fn give_back_memory(&mut self) {
+        if self.has_more_memory {
+            let _ = self.set_memory(CACHE).await;
+        }
+    }
+}
+
 impl Transaction {
+    /// Keeps so many KiB of pages in memory until the end.
+    pub(crate) async fn take_memory(&mut self, kib: i64) -> Result<()> {
+        let open = self.desk.as_mut().and_then(|desk| desk.open.as_mut()).ok_or_else(lost)?;
+        open.has_more_memory = true;
+        open.set_memory(kib).await
+    }
+
     /// When this returns, what was written is durable. `touched` is what others may have at hand and must not any more.
     pub(crate) async fn commit(self, touched: Touched) -> Result<()> {
         to_the_end(self.share_commit(touched)).await

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
-use girih_database::{Bulk, BulkNode, NewNode, Outcome};
+use girih_database::{Bulk, BulkNode, Existing, NewNode, Outcome};
 use girih_model::path::check_key;
-use girih_model::{Asset, DataSource, Error, Family, Management, Node, NodePath, Result};
+use girih_model::{Asset, DataSource, Error, Family, Management, NodePath, Result};
 use girih_storage::pool::blocking;
 
 use crate::access::Permission;
@@ -15,6 +15,13 @@ use crate::{Caller, Engine};
 
 /// Nodes that are made ready, and recorded, at a time.
 const BATCH: usize = 1000;
+/// Bytes of metadata after which a batch is full.
+const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of metadata of nodes with data that are made ready before the turn to write is taken: to make their storage
+/// takes long, and others wait.
+const AHEAD: usize = 32 << 20;
+/// What a node takes beside its metadata, about.
+const NODE_BYTES: usize = 1 << 10;
 /// Data sources whose storage is made at the same time.
 const STORES: usize = 8;
 
@@ -56,6 +63,9 @@ struct Ready {
     node: BulkNode,
     /// Storage that was made for it.
     written: Vec<Asset>,
+    /// Of metadata, with what comes with every node.
+    bytes: usize,
+    has_data: bool,
 }
 
 impl Engine {
@@ -130,9 +140,17 @@ impl Progress {
 impl Work {
     /// True when what was made is to stay.
     async fn run(&self, items: BulkItems, all_or_nothing: bool, progress: &mut Progress) -> Result<bool> {
+        // The turn to write is only taken when there is something to write, and much of what takes long is done.
         let (batch, mut rest) = self.prepare(items).await?;
         let mut batch = progress.note(batch);
-        // The turn to write is only taken when there is something to write.
+        while batch.iter().any(|ready| ready.has_data)
+            && batch.iter().map(|ready| ready.bytes).sum::<usize>() < AHEAD
+            && let Some(items) = rest.take()
+        {
+            let (more, items) = self.prepare(items).await?;
+            batch.extend(progress.note(more));
+            rest = items;
+        }
         let mut bulk = self.mount.database().bulk().await?;
         loop {
             if all_or_nothing && progress.failed() {
@@ -165,8 +183,16 @@ impl Work {
     async fn prepare(&self, mut items: BulkItems) -> Result<(Vec<Result<Ready, BulkFailure>>, Option<BulkItems>)> {
         let (engine, caller) = (self.engine.clone(), self.caller.clone());
         let read = blocking(move || {
-            let some: Vec<_> = items.by_ref().take(BATCH).collect();
-            let more = some.len() == BATCH;
+            let (mut some, mut bytes) = (Vec::with_capacity(BATCH), 0);
+            let mut more = true;
+            while some.len() < BATCH && bytes < BATCH_BYTES {
+                let Some((line, item)) = items.next() else {
+                    more = false;
+                    break;
+                };
+                bytes += item.as_ref().map_or(0, |item| item.create.metadata.text().len());
+                some.push((line, item));
+            }
             let checked = some.into_iter().map(|(line, item)| {
                 let key = item.as_ref().ok().and_then(|item| item.create.key.clone());
                 (line, key, item.and_then(|item| engine.check_item(&caller, item)))
@@ -186,8 +212,10 @@ impl Work {
         let ready = blocking(move || {
             let ready = stored.into_iter().map(|(line, key, stored)| {
                 let ready = stored.and_then(|(parent, new, written)| {
-                    let key = new.key.clone();
-                    Ok(Ready { line, key, node: BulkNode::new(base.join(&parent)?, new)?, written })
+                    let (key, has_data) = (new.key.clone(), new.data_source.is_some());
+                    let bytes = new.metadata.text().len() + NODE_BYTES;
+                    let node = BulkNode::new(base.join(&parent)?, new)?;
+                    Ok(Ready { line, key, node, written, bytes, has_data })
                 });
                 ready.map_err(|error| BulkFailure { line, key, error })
             });
@@ -233,14 +261,14 @@ impl Work {
                     reply.created += 1;
                     continue;
                 }
-                Outcome::Exists(both) if same(&both.0, &both.1) => {
+                Outcome::Exists(existing) if same(&existing) => {
                     reply.unchanged += 1;
                     self.remove(written).await;
                     continue;
                 }
-                Outcome::Exists(both) => Error::conflict(format!(
+                Outcome::Exists(existing) => Error::conflict(format!(
                     "There is an entry at {} already, with other content. Choose another id, or delete it first.",
-                    self.mount.served_path(&both.1)
+                    self.mount.served_path(&existing.there)
                 )),
                 Outcome::Refused(error) => error,
             };
@@ -276,11 +304,30 @@ impl Engine {
     }
 }
 
-/// Whether a node is what it was to be.
-fn same(new: &NewNode, node: &Node) -> bool {
-    let structure = new.data_source.as_ref().map(|source: &DataSource| &source.structure);
-    new.family == node.family
-        && new.specs == node.specs
-        && structure == node.structure.as_ref()
-        && (new.metadata == node.metadata || new.metadata.to_value() == node.metadata.to_value())
+/// Whether a node is what it was to be. Of data that we keep ourselves, what it is called and where it lies is ours to
+/// say.
+fn same(Existing { new, there, source }: &Existing) -> bool {
+    let files = |source: &DataSource| {
+        source
+            .assets
+            .iter()
+            .map(|asset| (asset.data_uri.clone(), asset.parameter.clone(), asset.num))
+            .collect::<Vec<_>>()
+    };
+    let same_source = match (&new.data_source, source) {
+        (None, None) => true,
+        (Some(new), Some(there)) => {
+            new.structure == there.structure
+                && (new.management == Management::External) == (there.management == Management::External)
+                && (new.management != Management::External
+                    || new.mimetype == there.mimetype
+                        && new.parameters == there.parameters
+                        && files(new) == files(there))
+        }
+        _ => false,
+    };
+    same_source
+        && new.family == there.family
+        && new.specs == there.specs
+        && (new.metadata == there.metadata || new.metadata.to_value() == there.metadata.to_value())
 }

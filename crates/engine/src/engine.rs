@@ -9,8 +9,10 @@ use moka::sync::Cache;
 
 use crate::locks::Locks;
 
-/// Open data sources that are kept at hand.
+/// Open data sources that are kept at hand; one of many files counts for several.
 const OPEN_DATASETS: u64 = 1024;
+/// Files that count for one data source.
+const FILES: usize = 100;
 
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -53,7 +55,13 @@ pub struct Mount {
     pub metadata: Option<Json>,
     pub specs: Vec<Spec>,
     /// Data sources that are open, by node, time of creation and version: a changed node is another key.
-    pub(crate) open: Cache<(NodeId, i64, i64), Arc<dyn Dataset>>,
+    pub(crate) open: Cache<(NodeId, i64, i64), Open>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub(crate) dataset: Arc<dyn Dataset>,
+    pub(crate) files: usize,
 }
 
 /// A catalog's database and what must not overlap in it, however often it is mounted.
@@ -70,7 +78,8 @@ impl Catalog {
 
 impl Mount {
     pub fn new(at: NodePath, node: NodePath, catalog: Arc<Catalog>, storage: Storage) -> Self {
-        let open = Cache::new(OPEN_DATASETS);
+        let weigh = |_: &_, open: &Open| u32::try_from(1 + open.files / FILES).unwrap_or(u32::MAX);
+        let open = Cache::builder().max_capacity(OPEN_DATASETS).weigher(weigh).build();
         Self { at, node, catalog, storage, metadata: None, specs: Vec::new(), open }
     }
 

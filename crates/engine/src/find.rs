@@ -7,7 +7,7 @@ use girih_model::{DataSource, Error, Family, Json, Node, NodePath, Result, Spec,
 use girih_storage::Dataset;
 
 use crate::access::Permission;
-use crate::engine::Mount;
+use crate::engine::{Mount, Open};
 use crate::{Caller, Engine};
 
 /// Something with a path: a node of a catalog, a mount point, or a named part of a node's data.
@@ -106,12 +106,12 @@ impl Mount {
     pub(crate) async fn open(&self, node: &Node) -> Result<Arc<dyn Dataset>> {
         let key = (node.id, node.created, node.version);
         if let Some(open) = self.open.get(&key) {
-            return Ok(open);
+            return Ok(open.dataset);
         }
         let source = self.database().data_sources(node.id).await?.into_iter().next();
         let source = source.ok_or_else(|| Error::unsupported("This node has no data."))?;
         let dataset = self.storage.open(&source).await?;
-        self.open.insert(key, dataset.clone());
+        self.open.insert(key, Open { dataset: dataset.clone(), files: source.assets.len() });
         Ok(dataset)
     }
 

@@ -33,3 +33,5 @@ pub use settings::{CatalogSettings, Settings};
 pub use girih_storage::place::scratch::spool;
 /// The door has blocking work too (its content codings); all of it runs in one bounded pool.
 pub use girih_storage::pool::blocking;
+/// Then callers who do not take their answers must go.
+pub use girih_storage::pool::is_short as is_short_of_memory;

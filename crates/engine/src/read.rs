@@ -31,17 +31,18 @@ pub struct Opened {
 impl Found {
     /// The open data; nothing has been read yet.
     pub(crate) async fn open(self) -> Result<Opened> {
-        let version = |node: &Node| {
+        let version = |mount: &Mount, node: &Node| {
             let ours = node.management != Some(Management::External);
-            ours.then(|| format!("{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version))
+            let epoch = mount.database().epoch();
+            ours.then(|| format!("{epoch}.{}.{}.{}.{}", node.id.0, node.created, node.version, node.data_version))
         };
         match self {
             Found::Node { mount, node } => {
                 let dataset = mount.open(&node).await?;
-                Ok(Opened { version: version(&node), entry: mount.entry(node), dataset })
+                Ok(Opened { version: version(&mount, &node), entry: mount.entry(node), dataset })
             }
             Found::Part { mount, node, path, dataset } => {
-                let version = version(&node);
+                let version = version(&mount, &node);
                 let entry = Entry { path, family: dataset.structure().family(), ..mount.entry(node) };
                 Ok(Opened { version, entry, dataset })
             }

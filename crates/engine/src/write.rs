@@ -12,6 +12,7 @@ use girih_model::{
     ArrayStructure, ByteStream, Error, Family, Management, Node, NodePath, Part, Result, Selection, Slice, Structure,
 };
 use girih_storage::dataset::positions;
+use girih_storage::pool::INTAKE;
 use girih_storage::{Write, WriteId, format};
 use sha2::{Digest, Sha256};
 
@@ -71,12 +72,15 @@ impl Engine {
                 "Cannot PATCH an array with both parameters extend=True and persist=False. To extend the array, the data must be stored.",
             ));
         }
-        let body = match request.mode {
-            // A slow sender must not hold up the others while it has its turn.
-            WriteMode::Extend => gather(request.body, GATHERED).await?,
-            WriteMode::Replace | WriteMode::Append => request.body,
-        };
         let (mount, node) = self.find_writable(path, &request.families).await?;
+        // What the data may change of the structure starts from what it is, so such writes take turns; others may
+        // write side by side.
+        let takes_turns = request.mode == WriteMode::Extend || node.structure.as_ref().is_some_and(is_open);
+        // A slow sender must not hold up the others while it has its turn.
+        let body = match takes_turns {
+            true => gather(request.body, GATHERED).await?,
+            false => request.body,
+        };
         // Of two who come with one key, the second finds it done.
         let key = request
             .key
@@ -91,10 +95,9 @@ impl Engine {
         {
             return Ok(structure.clone());
         }
-        // Who makes an array grow starts from its size, so they take turns; others may write side by side.
-        let _turn = match request.mode {
-            WriteMode::Extend => Some(mount.catalog.locks.lock(format!("grow:{}", node.id.0)).await),
-            WriteMode::Replace | WriteMode::Append => None,
+        let _turn = match takes_turns {
+            true => Some(mount.catalog.locks.lock(format!("grow:{}", node.id.0)).await),
+            false => None,
         };
         let (mount, node) = match &_turn {
             None => (mount, node),
@@ -117,13 +120,17 @@ impl Engine {
         let key = key.map(|key| key.to_string());
         match mount.open(&node).await?.write(&selection, data, mode).await {
             Ok(after) => {
-                mount.database().record_write(node.id, &structure, &after, key.as_deref()).await?;
-                Ok(after)
+                let recorded = mount.database().record_write(node.id, &structure, &after, key.as_deref()).await;
+                if recorded.is_err() {
+                    mount.distrust_versions().await;
+                }
+                recorded.map(|()| after)
             }
             Err(e) => {
                 // A part may have been written: nobody may take what they have for current.
                 if let Err(also) = mount.database().record_write(node.id, &structure, &structure, None).await {
                     tracing::warn!(error = %also, "could not count a write that failed");
+                    mount.distrust_versions().await;
                 }
                 Err(e)
             }
@@ -139,6 +146,15 @@ impl Engine {
             )),
             Found::Node { mount, node } => Ok((mount, node)),
             Found::Above { .. } | Found::Part { .. } => Err(Error::unsupported("This node does not support writing.")),
+        }
+    }
+}
+
+impl Mount {
+    /// Data changed, and its version could not be counted.
+    async fn distrust_versions(&self) {
+        if let Err(e) = self.database().begin_epoch().await {
+            tracing::warn!(error = %e, "could not record that versions of data may be wrong");
         }
     }
 }
@@ -166,6 +182,12 @@ impl fmt::Display for WriteKey {
     }
 }
 
+/// Whether a table has columns whose type its first rows will tell.
+fn is_open(structure: &Structure) -> bool {
+    let Structure::Table(table) = structure else { return false };
+    table.schema().fields().iter().any(|field| field.data_type().is_null())
+}
+
 /// Takes in the beginning of a body, up to `limit` bytes, before anything else happens.
 async fn gather(mut body: ByteStream, limit: usize) -> Result<ByteStream> {
     let mut pieces = Vec::new();
@@ -173,9 +195,11 @@ async fn gather(mut body: ByteStream, limit: usize) -> Result<ByteStream> {
     while bytes < limit {
         let Some(piece) = body.try_next().await? else { break };
         bytes += piece.len();
-        pieces.push(Ok(piece));
+        let room = INTAKE.take(piece.len()).await?;
+        pieces.push((piece, room));
     }
-    Ok(stream::iter(pieces).chain(body).boxed())
+    let gathered = stream::iter(pieces).map(|(piece, _room)| Ok(piece));
+    Ok(gathered.chain(body).boxed())
 }
 
 /// Where the data goes, and what it must look like.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use girih_database::{Page, Scope};
-use girih_model::{Error, Family, Filter, Json, NodePath, Result};
-use girih_storage::format::zarr::Facade;
+use girih_model::{Error, ErrorKind, Family, Filter, Json, NodePath, Result};
+pub use girih_storage::format::zarr::Facade;
 
 use crate::access::Permission;
 use crate::find::{Found, no_such_entry};
@@ -80,8 +80,7 @@ impl Engine {
             if paths.len() as u64 > CONSOLIDATED {
                 return Ok(None);
             }
-            // What Zarr cannot hold is not there for its readers.
-            let Ok(node) = self.zarr_node(caller, &member).await else { continue };
+            let Some(node) = self.find_zarr_node(caller, &member).await? else { continue };
             if let ZarrNode::Group { columns: Some(columns), .. } = &node {
                 let columns = columns.iter().map(|column| member.child(column));
                 paths.extend(columns.collect::<Result<Vec<_>>>()?);
@@ -96,18 +95,25 @@ impl Engine {
         Ok(Some(members))
     }
 
-    /// A chunk of an array as it is encoded, and what changes whenever it may have changed.
+    /// The same; `None` for what is not there for readers of Zarr: nothing at all, or what Zarr cannot hold. Everything
+    /// else that goes wrong is told, for what is not there reads as zeros.
+    pub async fn find_zarr_node(&self, caller: &Caller, path: &NodePath) -> Result<Option<ZarrNode>> {
+        match self.zarr_node(caller, path).await {
+            Ok(node) => Ok(Some(node)),
+            Err(e) => match e.kind() {
+                ErrorKind::NotFound | ErrorKind::Unsupported | ErrorKind::Unprocessable => Ok(None),
+                _ => Err(e),
+            },
+        }
+    }
+
+    /// A chunk of an array as it is encoded.
     ///
     /// # Errors
     /// `NotFound` for a chunk that is not there (it reads as zeros), or that lies beyond the array.
-    pub async fn zarr_chunk(&self, caller: &Caller, path: &NodePath, index: &[u64]) -> Result<(Bytes, Option<String>)> {
+    pub async fn zarr_chunk(&self, caller: &Caller, array: &Facade, index: &[u64]) -> Result<Bytes> {
         caller.require(&[Permission::ReadData])?;
-        let ZarrNode::Array { facade, version, .. } = self.zarr_node(caller, path).await? else {
-            return Err(no_such_entry(path));
-        };
-        let chunk = facade.chunk(index).await?;
-        let chunk =
-            chunk.ok_or_else(|| Error::not_found("This chunk has not been written: all its items are zero."))?;
-        Ok((chunk, version))
+        let chunk = array.chunk(index).await?;
+        chunk.ok_or_else(|| Error::not_found("This chunk has not been written: all its items are zero."))
     }
 }

@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::App;
 use crate::ask::{Ask, Visit};
 use crate::error::{Failure, Reply, detail};
+use crate::limits::Turn;
 
 type Handler = Box<dyn Fn(Ask, Body) -> BoxFuture<'static, Reply> + Send + Sync>;
 
@@ -159,10 +160,11 @@ impl Endpoint {
                 Err(refusal) => Err(refusal),
                 Ok(()) => {
                     let safe = parts.method.is_safe();
+                    let turn = parts.extensions.remove::<Turn>();
                     let unfinished = app.unfinished.subscribe();
                     let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest };
                     let work = (self.handler)(ask, body);
-                    if safe { work.await } else { to_the_end(work, unfinished).await }
+                    if safe { work.await } else { to_the_end(work, (unfinished, turn)).await }
                 }
             },
         };
@@ -173,10 +175,10 @@ impl Endpoint {
 }
 
 /// Does work that is not given up halfway when the caller goes away: their request is half, ours shall not be.
-/// `unfinished` is dropped at its end.
-async fn to_the_end(work: BoxFuture<'static, Reply>, unfinished: Receiver<()>) -> Reply {
+/// What it holds is dropped at its end.
+async fn to_the_end(work: BoxFuture<'static, Reply>, held: (Receiver<()>, Option<Turn>)) -> Reply {
     let work = async move {
-        let _unfinished = unfinished;
+        let _held = held;
         work.await
     };
     match tokio::spawn(work.in_current_span()).await {

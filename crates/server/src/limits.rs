@@ -1,8 +1,8 @@
 //! Bounds on what one request, and all of them together, may use.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use crate::App;
 use crate::admit::HEALTH;
 use crate::error::{Failure, detail};
+use crate::stall::{Patience, STALL};
 
 /// Requests that are worked on at the same time; the others wait for their turn.
 pub(crate) const MAX_REQUESTS: usize = 512;
@@ -45,12 +46,15 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
     // Without a limit: as good as for ever.
     let patience = app.options.request_timeout.unwrap_or(Duration::from_secs(10 * 365 * 86_400));
     let progress = Arc::new(Progress::new(&request));
-    let request = request.map(|body| Body::new(Watched { body, progress: progress.clone() }));
+    let mut request = request.map(|body| Body::new(Watched { body, progress: progress.clone() }));
+    let turn = Turn(Arc::new(permit));
+    request.extensions_mut().insert(turn.clone());
+    let is_safe = request.method().is_safe();
     let mut answer = pin!(next.run(request));
     loop {
         let deadline = progress.last() + patience;
         match timeout_at(deadline, answer.as_mut()).await {
-            Ok(response) => return response.map(|body| paced(body, patience, permit)),
+            Ok(response) => return response.map(|body| paced(body, patience, turn)),
             // An upload that moves on may take its time.
             Err(_) if progress.last() + patience > deadline => {}
             Err(_) if progress.is_uploading() => {
@@ -60,12 +64,20 @@ pub(crate) async fn limit(State(app): State<Arc<App>>, request: Request, next: N
                 );
             }
             Err(_) => {
-                let message = format!("No answer within {} s. Ask for a smaller part of the data.", patience.as_secs());
+                let advice = match is_safe {
+                    true => "Ask for a smaller part of the data.",
+                    false => "It may still be done: look before you send it again.",
+                };
+                let message = format!("No answer within {} s. {advice}", patience.as_secs());
                 return Failure::from(Error::busy(message)).into_response();
             }
         }
     }
 }
+
+/// The turn of a request, for as long as anything works for it.
+#[derive(Clone)]
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 /// How far an upload has come.
 struct Progress {
@@ -126,21 +138,49 @@ impl HttpBody for Watched {
     }
 }
 
-/// A response body that keeps its request's turn until it has been sent, and breaks off when the data stops coming.
+/// A response body that keeps its request's turn until it has been sent, and breaks off when the data stops coming or
+/// nobody takes it.
 struct Paced {
-    body: Body,
+    shared: Arc<Mutex<Shared>>,
     patience: Duration,
     /// Running while we wait for the next piece.
     alarm: Option<Pin<Box<Sleep>>>,
-    _turn: OwnedSemaphorePermit,
+    is_watched: bool,
 }
 
-fn paced(body: Body, patience: Duration, turn: OwnedSemaphorePermit) -> Body {
+struct Shared {
+    /// Gone when nobody has taken anything for too long: with it goes all that it holds.
+    body: Option<(Body, Turn)>,
+    /// When the last piece was handed out, while nobody asks for the next.
+    idle: Option<Instant>,
+}
+
+fn paced(body: Body, patience: Duration, turn: Turn) -> Body {
     // What is in memory already is given away at once.
     if HttpBody::is_end_stream(&body) {
         return body;
     }
-    Body::new(Paced { body, patience, alarm: None, _turn: turn })
+    let shared = Arc::new(Mutex::new(Shared { body: Some((body, turn)), idle: None }));
+    Body::new(Paced { shared, patience, alarm: None, is_watched: false })
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes away a body that nobody reads.
+async fn watch(shared: Weak<Mutex<Shared>>) {
+    let Patience { usual, short, is_short } = STALL;
+    loop {
+        tokio::time::sleep(short).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let mut shared = locked(&shared);
+        let idle = shared.idle.map_or(Duration::ZERO, |since| since.elapsed());
+        if idle >= usual || idle >= short && is_short() {
+            shared.body = None;
+            return;
+        }
+    }
 }
 
 impl HttpBody for Paced {
@@ -149,10 +189,24 @@ impl HttpBody for Paced {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+        let mut shared = locked(&this.shared);
+        let Some((body, _)) = &mut shared.body else {
+            return Poll::Ready(Some(Err(axum::Error::new(Error::busy("nobody took the answer")))));
+        };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let is_over = HttpBody::is_end_stream(body);
+        if let Poll::Ready(frame) = polled {
+            shared.idle = Some(Instant::now());
+            drop(shared);
             this.alarm = None;
+            if frame.is_some() && !is_over && !this.is_watched {
+                this.is_watched = true;
+                tokio::spawn(watch(Arc::downgrade(&this.shared)));
+            }
             return Poll::Ready(frame);
         }
+        shared.idle = None;
+        drop(shared);
         let patience = this.patience;
         let alarm = this.alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
         match alarm.as_mut().poll(cx) {
@@ -165,11 +219,11 @@ impl HttpBody for Paced {
     }
 
     fn is_end_stream(&self) -> bool {
-        HttpBody::is_end_stream(&self.body)
+        locked(&self.shared).body.as_ref().is_some_and(|(body, _)| HttpBody::is_end_stream(body))
     }
 
     fn size_hint(&self) -> SizeHint {
-        HttpBody::size_hint(&self.body)
+        locked(&self.shared).body.as_ref().map_or_else(SizeHint::new, |(body, _)| HttpBody::size_hint(body))
     }
 }
 

@@ -14,14 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::stall::Stall;
+use crate::stall::{STALL, Stall};
 
 /// Open connections; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
 /// Longest time from the opening of a connection, or the end of a request, to the next request's whole head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// A caller who takes nothing for this long has gone.
-const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Most bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 128 << 10;
 const MAX_HEADERS: usize = 128;
@@ -104,7 +102,7 @@ async fn connection(stream: TcpStream, router: Router, mut end: watch::Receiver<
         .keep_alive_interval(HEAD_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD_BYTES as u32);
-    let io = TokioIo::new(Stall::new(stream, STALL_TIMEOUT));
+    let io = TokioIo::new(Stall::new(stream, STALL));
     let mut serving = pin!(builder.serve_connection_with_upgrades(io, TowerToHyperService::new(router)));
     let served = tokio::select! {
         served = serving.as_mut() => served,

@@ -10,26 +10,50 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) struct Stall<S> {
     stream: S,
-    patience: Duration,
-    /// Running while a write waits.
-    alarm: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// Since when a write waits, and when to look again.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
+/// How long a peer may take nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) usual: Duration,
+    /// When others wait for the memory that the peer's answer takes.
+    pub(crate) short: Duration,
+    pub(crate) is_short: fn() -> bool,
+}
+
+/// A caller who takes nothing for this long has gone; sooner when others wait for memory.
+pub(crate) const STALL: Patience = Patience {
+    usual: Duration::from_secs(120),
+    short: Duration::from_secs(10),
+    is_short: girih_engine::is_short_of_memory,
+};
+
 impl<S> Stall<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, alarm: None }
+    pub(crate) fn new(stream: S, patience: Patience) -> Self {
+        Self { stream, patience, waiting: None }
     }
 
     /// What has become of a write, with an error in place of an all too long wait.
     fn watch<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.alarm = None;
+            self.waiting = None;
             return polled;
         }
-        let patience = self.patience;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
-        ready!(alarm.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing any more")))
+        let Patience { usual, short, is_short } = self.patience;
+        let (since, alarm) = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + short)))
+        });
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if since.elapsed() >= usual || is_short() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing any more")));
+            }
+            alarm.as_mut().reset((Instant::now() + short).min(*since + usual));
+        }
     }
 }
 
@@ -79,12 +103,18 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_peer_who_takes_nothing_is_given_up() {
+    async fn given_up(usual: Duration, is_short: fn() -> bool) {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut stalled = Stall::new(ours, Duration::from_millis(20));
+        let mut stalled = Stall::new(ours, Patience { usual, short: Duration::from_millis(20), is_short });
         stalled.write_all(&[0; 16]).await.unwrap();
         let error = stalled.write_all(&[0; 16]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_peer_who_takes_nothing_is_given_up() {
+        given_up(Duration::from_millis(50), || false).await;
+        // Sooner than usual.
+        given_up(Duration::from_secs(3600), || true).await;
     }
 }

@@ -4,13 +4,16 @@
 //! [`WORKERS`] of them at a time, so that a burst of heavy requests queues here instead of starting
 //! hundreds of threads, and the reactor (health, metadata) never waits behind data work.
 
-use std::sync::{Arc, LazyLock};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use girih_model::{Error, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Twice the cores: some of them wait for the disk.
 static WORKERS: LazyLock<Semaphore> = LazyLock::new(|| {
@@ -18,26 +21,73 @@ static WORKERS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(2 * cores)
 });
 
-/// Data that is on its way to callers may take so much memory, in [`UNIT`]s, before more is made.
-const ROOM: u32 = 4096;
-/// In bytes.
+/// Memory for one purpose, shared by all requests.
+pub struct Budget {
+    /// In [`UNIT`]s.
+    units: u32,
+    free: OnceLock<Arc<Semaphore>>,
+}
+
 const UNIT: usize = 64 << 10;
-/// How long one waits for room. Then one goes on all the same: who has it may wait for us.
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2000 });
 
-static IN_FLIGHT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(ROOM as usize)));
+/// Data on its way to callers.
+pub(crate) static ANSWERS: Budget = Budget::of(256 << 20);
+/// What is needed whole before the first byte of an answer can be made: pictures, spreadsheets.
+pub(crate) static WORKSPACE: Budget = Budget::of(192 << 20);
+/// Bodies that are taken in before they can be stored.
+pub static INTAKE: Budget = Budget::of(256 << 20);
 
-/// Room for a piece of data, taken until the piece is gone.
-pub(crate) struct Room(Option<OwnedSemaphorePermit>);
+/// How long one waits for room.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5000 });
+/// Who waits this long is told of as a shortage.
+const SHORTAGE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 500 });
 
-impl Room {
-    /// Waits for room, as long as others are about to give some back.
-    pub(crate) async fn take(bytes: usize) -> Self {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(ROOM).min(ROOM / 4);
-        let permit = tokio::time::timeout(PATIENCE, IN_FLIGHT.clone().acquire_many_owned(units));
-        Self(permit.await.ok().and_then(Result::ok))
+/// Part of a budget, until it is dropped.
+pub struct Room(Option<OwnedSemaphorePermit>);
+
+impl Budget {
+    const fn of(bytes: usize) -> Self {
+        Self { units: (bytes / UNIT) as u32, free: OnceLock::new() }
     }
 
+    /// Waits for room; what is larger than all of it has all of it.
+    ///
+    /// # Errors
+    /// `Busy` when others have given none back in time.
+    pub async fn take(&self, bytes: usize) -> Result<Room> {
+        match self.wait(bytes, PATIENCE).await {
+            Some(room) => Ok(room),
+            None => Err(Error::busy("The server has no memory left for another large request. Try again in a moment.")),
+        }
+    }
+
+    /// The same for who has room already, and cannot give it back before it has more: if there is none, it goes on
+    /// without.
+    pub(crate) async fn more(&self, bytes: usize) -> Room {
+        self.wait(bytes, PATIENCE / 2).await.unwrap_or(Room(None))
+    }
+
+    async fn wait(&self, bytes: usize, patience: Duration) -> Option<Room> {
+        // As many requests as there are may have so little.
+        if bytes <= UNIT {
+            return Some(Room(None));
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(self.units).min(self.units);
+        let mut permit = pin!(self.free().clone().acquire_many_owned(units));
+        if let Ok(permit) = timeout(SHORTAGE, permit.as_mut()).await {
+            return permit.ok().map(|permit| Room(Some(permit)));
+        }
+        note_shortage();
+        let permit = timeout(patience.saturating_sub(SHORTAGE), permit).await.ok()?;
+        permit.ok().map(|permit| Room(Some(permit)))
+    }
+
+    fn free(&self) -> &Arc<Semaphore> {
+        self.free.get_or_init(|| Arc::new(Semaphore::new(self.units as usize)))
+    }
+}
+
+impl Room {
     /// The same bytes, which give the room back when they are gone.
     pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
         match self.0 {
@@ -56,6 +106,27 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When somebody last had to wait for room, in milliseconds from [`START`].
+static SHORT_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// How long after that it still counts.
+const SHORT_FOR: Duration = Duration::from_secs(20);
+
+fn since_start() -> u64 {
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn note_shortage() {
+    SHORT_AT.store(since_start(), Ordering::Relaxed);
+}
+
+/// Whether requests are waiting for memory, or were a moment ago: then those who have some and do not use it must give
+/// it back.
+pub fn is_short() -> bool {
+    let at = SHORT_AT.load(Ordering::Relaxed);
+    at != u64::MAX && u128::from(since_start().saturating_sub(at)) < SHORT_FOR.as_millis()
 }
 
 /// Large tables that are read at the same time: the decoder of each holds some ten megabytes.
@@ -128,6 +199,7 @@ pub fn stream<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt;
+    use girih_model::ErrorKind;
 
     use super::*;
 
@@ -143,16 +215,21 @@ mod tests {
 
     #[tokio::test]
     async fn room_is_given_back_with_the_bytes() {
+        static BUDGET: Budget = Budget::of(1 << 20);
         let all: Vec<Bytes> = {
-            let pieces = (0..4).map(|_| async { Room::take(64 << 20).await.hold(Bytes::from_static(b"x")) });
+            let pieces = (0..4).map(|_| async { BUDGET.take(256 << 10).await.unwrap().hold(Bytes::from_static(b"x")) });
             futures::future::join_all(pieces).await
         };
-        assert_eq!((all[0].as_ref(), IN_FLIGHT.available_permits()), (&b"x"[..], 0));
+        assert_eq!((all[0].as_ref(), BUDGET.free().available_permits()), (&b"x"[..], 0));
         let part = all[0].slice(0..1);
-        assert!(Room::take(1).await.0.is_none(), "nobody waits for ever");
+        assert_eq!(BUDGET.take(UNIT + 1).await.err().map(|e| e.kind()), Some(ErrorKind::Busy));
+        assert!(is_short());
+        BUDGET.more(UNIT + 1).await;
+        BUDGET.take(UNIT).await.unwrap();
         drop(all);
         drop(part);
-        assert_eq!(IN_FLIGHT.available_permits(), ROOM as usize);
+        drop(BUDGET.take(usize::MAX).await.unwrap());
+        assert_eq!(BUDGET.free().available_permits(), 16);
     }
 
     #[tokio::test]

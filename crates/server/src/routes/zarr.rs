@@ -18,11 +18,11 @@ pub(super) async fn version_2(ask: Ask, _: Body) -> Reply {
     let path = ask.path()?;
     let (above, last) = (path.parent().unwrap_or_else(NodePath::root), path.key().to_owned());
     if let Some(index) = index(last.split('.'))
-        && let Ok(ZarrNode::Array { facade, .. }) = ask.engine().zarr_node(ask.caller(), &above).await
+        && let Some(ZarrNode::Array { facade, version, .. }) = ask.engine().find_zarr_node(ask.caller(), &above).await?
     {
         // An array without axes has one chunk, and its key needs a name.
         let index = if facade.axes() == 0 && index == [0] { Vec::new() } else { index };
-        return chunk::send(&ask, &above, &index).await;
+        return chunk::send(&ask, &above, &facade, version, &index).await;
     }
     match last.as_str() {
         ".zgroup" => {
@@ -59,9 +59,11 @@ pub(super) async fn version_3(ask: Ask, _: Body) -> Reply {
         && let Some(index) = index(keys[at + 1..].iter().copied())
     {
         let above = NodePath::from_keys(&keys[..at])?;
-        match ask.engine().zarr_node(ask.caller(), &above).await {
-            Ok(ZarrNode::Array { .. }) => return chunk::send(&ask, &above, &index).await,
-            Ok(ZarrNode::Group { .. }) | Err(_) => {}
+        match ask.engine().find_zarr_node(ask.caller(), &above).await? {
+            Some(ZarrNode::Array { facade, version, .. }) => {
+                return chunk::send(&ask, &above, &facade, version, &index).await;
+            }
+            Some(ZarrNode::Group { .. }) | None => {}
         }
     }
     if path.key() == "zarr.json" {

@@ -50,12 +50,15 @@ impl Format for Png {
         let display = Display::parse(&options.query)?;
         let (dtype, shape) = (array.dtype.clone(), array.shape.clone());
         let layout = Layout::of(&dtype, &shape)?;
+        // The items, the numbers that tell the range, and the picture.
+        let samples = shape.iter().product::<u64>() as usize;
+        let room = pool::WORKSPACE.take(samples.saturating_mul(2 * dtype.itemsize() + 1)).await?;
         let items = array.collect(options.memory_limit).await?;
         let picture = pool::blocking(move || draw(&dtype, layout, &items, &display)).await?;
         Ok(Encoded {
             media_type: self.media_type().into(),
             length: Some(picture.len() as u64),
-            body: stream::once(async { Ok(Bytes::from(picture)) }).boxed(),
+            body: stream::once(async { Ok(room.hold(Bytes::from(picture))) }).boxed(),
             itemsize: 1,
         })
     }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::sample::{array_structure, node};
+use crate::sample::{array_structure, node, registration};
 use crate::support::{Reply, TestServer};
 
 fn container(key: &str, metadata: Value) -> Value {
@@ -118,4 +118,37 @@ async fn more_than_one_batch() {
     assert_eq!(server.read("/api/v1/metadata/").await.ok()["data"]["attributes"]["structure"]["count"], 2500);
     let last = server.read("/api/v1/search/?page[limit]=1&sort=-").await.ok();
     assert_eq!(last["data"][0]["id"], "k2499");
+}
+
+#[tokio::test]
+async fn registered_files_count_as_content() {
+    let server = TestServer::start().await;
+    let (_, one) = server.file("one", b"1");
+    let (_, two) = server.file("two", b"2");
+    let file = |uri: &str| registration("f", "application/octet-stream", "bytes", &json!({}), uri);
+    let counts = async |uri: &str| {
+        let data = send(&server, "", MEDIA_TYPES[0], &[file(uri)]).await.ok()["data"].clone();
+        (data["created"].clone(), data["unchanged"].clone(), data["errors"][0]["status"].clone())
+    };
+    assert_eq!(counts(&one).await, (json!(1), json!(0), Value::Null));
+    assert_eq!(counts(&one).await, (json!(0), json!(1), Value::Null));
+    assert_eq!(counts(&two).await, (json!(0), json!(0), json!(409)), "another file");
+    assert_eq!(
+        send(&server, "", MEDIA_TYPES[0], &[container("g", json!({})), file(&one)]).await.ok()["data"]["unchanged"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn more_than_one_batch_with_data() {
+    let server = TestServer::start().await;
+    let (_, uri) = server.file("f", b"1");
+    let nodes: Vec<_> = (0..1500)
+        .map(|n| match n % 3 {
+            0 => container(&format!("k{n}"), json!({"text": "x".repeat(n)})),
+            _ => registration(&format!("k{n}"), "application/octet-stream", "bytes", &json!({}), &uri),
+        })
+        .collect();
+    assert_eq!(send(&server, "", MEDIA_TYPES[0], &nodes).await.ok()["data"]["created"], 1500);
+    assert_eq!(send(&server, "", MEDIA_TYPES[0], &nodes).await.ok()["data"]["unchanged"], 1500);
 }

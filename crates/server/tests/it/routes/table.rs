@@ -1,5 +1,11 @@
 //! `/table/full`, `/table/partition`: rows in and out.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::writer::FileWriter;
+use girih_model::TableStructure;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -217,4 +223,30 @@ async fn a_write_that_is_repeated_with_its_key_is_done_once() {
     crate::support::Reply::of(request.header("idempotency-key", long).body(SECOND))
         .await
         .refused(400, "Idempotency-Key");
+}
+
+/// As Dask makes them: an empty table tells the names of the columns, the first rows what they hold.
+#[tokio::test]
+async fn partitions_of_columns_without_a_type_are_written_side_by_side() {
+    let server = TestServer::start().await;
+    let fields = vec![Field::new("n", DataType::Int64, true), Field::new("s", DataType::Null, true)];
+    let structure = serde_json::to_value(TableStructure::new(Arc::new(Schema::new(fields)), 8)).unwrap();
+    server.create("", &node("t", "table", &structure)).await;
+    let rows = |n: i64| {
+        let columns: [(&str, ArrayRef); 2] =
+            [("n", Arc::new(Int64Array::from(vec![n]))), ("s", Arc::new(StringArray::from(vec![format!("text {n}")])))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = FileWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    let writes = (0..8).map(|n| {
+        let (server, path) = (&server, format!("{PARTITION}?partition={n}"));
+        async move { server.send(Method::PUT, &path, "application/vnd.apache.arrow.file", rows(n)).await }
+    });
+    for reply in futures::future::join_all(writes).await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    let all: String = (0..8).map(|n| format!("{n},text {n}\n")).collect();
+    assert_eq!(csv(&server, FULL).await, format!("n,s\n{all}"));
 }

@@ -11,7 +11,7 @@ use super::index::RowIndex;
 use super::{TableFile, deleted, file_index, read_file, write_batch};
 use crate::place::file::{WriteId, with_write};
 use crate::place::{Draft, Location, Turn};
-use crate::pool::blocking;
+use crate::pool::{INTAKE, blocking};
 
 pub(super) async fn replace(
     format: &'static dyn TableFile,
@@ -48,15 +48,17 @@ pub(super) async fn append(
     let mut batches = Vec::new();
     let (mut bytes, mut rows) = (0, 0);
     while let Some(batch) = table.batches.try_next().await? {
-        let batch = fit.apply(batch)?;
-        bytes += memory_size(&batch);
+        let (batch, fitted) = blocking(move || fit.apply(batch).map(|batch| (batch, fit))).await?;
+        fit = fitted;
+        let size = memory_size(&batch);
+        bytes += size;
         if bytes > MAX_APPEND {
             return Err(Error::too_large(format!(
                 "At most {MAX_APPEND} bytes of rows can be appended at once. Append them in several requests."
             )));
         }
         rows += batch.num_rows() as u64;
-        batches.push(batch);
+        batches.push((batch, INTAKE.take(size).await?));
     }
     let _turn = turn(location).await?;
     let merged = blocking({
@@ -72,7 +74,7 @@ pub(super) async fn append(
             return Ok(());
         }
         let mut writer = begin_with_rows(format, &location, &merged, with_write(writes, id))?;
-        for batch in batches {
+        for (batch, _room) in batches {
             write_batch(&mut *writer, fit.apply(batch)?)?;
         }
         writer.finish()?.publish_durable()

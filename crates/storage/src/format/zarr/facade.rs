@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::chunk::Store;
 use super::metadata::{Codec, Metadata};
 use crate::dataset::Dataset;
-use crate::pool::blocking;
+use crate::pool::{ANSWERS, WORKSPACE, blocking};
 
 /// An array that lies in a directory of Zarr chunks.
 #[derive(Debug, Clone)]
@@ -103,6 +103,7 @@ impl Facade {
         }
         match &self.store {
             Some(store) => {
+                let room = ANSWERS.take(store.nbytes()).await?;
                 let (store, index) = (store.clone(), index.to_vec());
                 let stored = blocking(move || {
                     let store = store.pinned()?;
@@ -112,7 +113,7 @@ impl Facade {
                     }
                     Ok(stored)
                 });
-                Ok(stored.await?.map(Bytes::from))
+                Ok(stored.await?.map(|chunk| room.hold(chunk.into())))
             }
             None => self.encoded(&ranges).await.map(Some),
         }
@@ -126,16 +127,19 @@ impl Facade {
             step: None,
         });
         let selection = Selection::slice(Slice(dims.collect()));
+        let counts: Vec<u64> = ranges.iter().map(|(start, stop)| stop - start).collect();
+        let (metadata, itemsize) = (self.metadata.clone(), self.structure.dtype.itemsize());
+        // The items, the chunk, and the chunk encoded.
+        let chunk = metadata.chunk.iter().fold(itemsize, |bytes, len| bytes.saturating_mul(*len as usize));
+        let room = WORKSPACE.take(chunk.saturating_mul(3)).await?;
         let Data::Array(data) = self.dataset.read(&selection).await? else {
             return Err(Error::internal("Internal server error").context("reading an array that is none"));
         };
         let pieces: Vec<Bytes> = data.pieces.try_collect().await?;
         let items = pieces.concat();
-        let counts: Vec<u64> = ranges.iter().map(|(start, stop)| stop - start).collect();
-        let (metadata, itemsize) = (self.metadata.clone(), self.structure.dtype.itemsize());
         blocking(move || {
             let whole = super::chunk::padded(items, &counts, &metadata.chunk, itemsize);
-            super::chunk::encode(metadata.codec, &whole).map(|chunk| Bytes::from(chunk.into_owned()))
+            super::chunk::encode(metadata.codec, &whole).map(|chunk| room.hold(Bytes::from(chunk.into_owned())))
         })
         .await
         .map_err(|e| e.context("encoding a chunk"))

@@ -12,7 +12,7 @@ use super::copy::copy;
 use super::metadata::Codec;
 use super::plan::{Band, Plan};
 use crate::dataset::StoredBytes;
-use crate::pool::{Room, blocking};
+use crate::pool::{ANSWERS, blocking};
 
 /// Bands that are decoded at the same time: while one goes out, the next is made.
 const READ_AHEAD: usize = 2;
@@ -24,17 +24,18 @@ pub(super) async fn read(store: &Arc<Store>, dtype: &DType, region: Fitted) -> R
     let store = store.clone();
     if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
         // All in one go.
-        let room = Room::take(plan.nbytes(&band)).await;
+        let room = ANSWERS.take(plan.nbytes(&band)).await?;
         let items = room.hold(blocking(move || assemble(&store.pinned()?, &plan, &band, itemsize)).await?);
         return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
     }
     let bands = plan.bands();
     let store = Arc::new(blocking(move || store.pinned()).await?);
-    let pieces = stream::iter(bands)
-        .map(move |band| {
+    let pieces = stream::iter(bands.enumerate())
+        .map(move |(n, band)| {
             let (store, plan) = (store.clone(), plan.clone());
             async move {
-                let room = Room::take(plan.nbytes(&band)).await;
+                let nbytes = plan.nbytes(&band);
+                let room = if n == 0 { ANSWERS.take(nbytes).await? } else { ANSWERS.more(nbytes).await };
                 Ok(room.hold(blocking(move || assemble(&store, &plan, &band, itemsize)).await?))
             }
         })
@@ -85,6 +86,7 @@ pub(super) async fn stored(store: &Arc<Store>, region: Fitted, accept: &[&str]) 
     }
     let index: Vec<u64> = store.grid().iter().zip(&region.0).map(|(len, axis)| axis.start / len).collect();
     let store = store.clone();
+    let room = ANSWERS.take(store.nbytes()).await?;
     let file = blocking(move || store.pinned()?.load_encoded(&index)).await?;
-    Ok(file.map(|bytes| StoredBytes { encoding, bytes: bytes.into() }))
+    Ok(file.map(|bytes| StoredBytes { encoding, bytes: room.hold(bytes.into()) }))
 }
