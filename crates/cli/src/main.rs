@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Many small allocations from many threads are what a server does.
+/// What one thread makes, another gives back: an allocator that keeps little of it (docs/decisions/009-allocator.md).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Secure, structured access to scientific data.
 ///

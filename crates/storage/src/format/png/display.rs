@@ -55,12 +55,14 @@ impl Display {
     }
 
     /// The range of values, of which these are all or, of many, some.
-    pub(super) fn range(&self, mut values: Vec<f64>) -> Range {
+    pub(super) fn range(&self, values: &[f64]) -> Range {
         let (low, high) = match (self.vmin, self.vmax) {
             (Some(low), Some(high)) => (low, high),
             _ => {
-                values.retain(|value| value.is_finite() && (!self.log || *value > 0.0));
-                let (low, high) = (percentile(&mut values, 0.01), percentile(&mut values, 0.99));
+                let (low, high) = match self.log {
+                    true => extremes(values, |value| value.is_finite() && value > 0.0),
+                    false => extremes(values, f64::is_finite),
+                };
                 let low = self.vmin.unwrap_or(low.min(self.vmax.unwrap_or(low)));
                 (low, self.vmax.unwrap_or(high.max(low)))
             }
@@ -91,19 +93,58 @@ pub(super) fn sample(count: usize) -> Sample {
     Sample::Some(Box::new((0..SAMPLE as u64).map(pick)))
 }
 
-/// A quantile, interpolated between neighbours; zero of none. The values are put into another order.
-fn percentile(values: &mut [f64], fraction: f64) -> f64 {
-    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
-    let position = last as f64 * fraction;
-    let (_, below, rest) = values.select_nth_unstable_by(position.floor() as usize, f64::total_cmp);
-    let below = *below;
-    let above = rest.iter().copied().min_by(f64::total_cmp).unwrap_or(below);
-    if position.fract() == 0.0 || below == above {
-        return below;
+const LOW: f64 = 0.01;
+const HIGH: f64 = 0.99;
+/// So many values are quickly sorted.
+const FEW: usize = if cfg!(test) { 64 } else { 4096 };
+
+/// The 1st and the 99th percentile of the values that count; zero of none.
+fn extremes(values: &[f64], counts: impl Fn(f64) -> bool) -> (f64, f64) {
+    let all = |values: &mut dyn Iterator<Item = f64>| values.filter(|value| counts(*value)).collect::<Vec<_>>();
+    if values.len() > FEW {
+        // Some of them tell about where the percentiles are; then the others are only counted.
+        let mut some = all(&mut (0..FEW).map(|n| values[n * values.len() / FEW]));
+        some.sort_unstable_by(f64::total_cmp);
+        if let (Some(low), Some(high)) = (some.get(some.len() / 32), some.get(some.len() - 1 - some.len() / 32)) {
+            let (mut count, mut lows, mut highs) = (0, Vec::new(), Vec::new());
+            for value in values.iter().copied().filter(|value| counts(*value)) {
+                count += 1;
+                if value <= *low {
+                    lows.push(value);
+                }
+                if value >= *high {
+                    highs.push(value);
+                }
+            }
+            let before = count - highs.len();
+            if let (Some(low), Some(high)) =
+                (quantile(&mut lows, count, 0, LOW), quantile(&mut highs, count, before, HIGH))
+            {
+                return (low, high);
+            }
+        }
     }
-    // In this form because the difference of two large values may overflow.
+    let mut values = all(&mut values.iter().copied());
+    let count = values.len();
+    let mut at = |fraction| quantile(&mut values, count, 0, fraction).unwrap_or_default();
+    (at(LOW), at(HIGH))
+}
+
+/// A quantile of `count` values, interpolated between neighbours; these are all of them but the least `before` and, it may
+/// be, the greatest. `None` when what is needed is not among them. They are put into another order.
+fn quantile(values: &mut [f64], count: usize, before: usize, fraction: f64) -> Option<f64> {
+    let position = count.checked_sub(1)? as f64 * fraction;
+    let at = (position.floor() as usize).checked_sub(before).filter(|at| *at < values.len())?;
+    let is_last = before + at + 1 == count;
+    let (_, below, rest) = values.select_nth_unstable_by(at, f64::total_cmp);
+    let below = *below;
     let weight = position.fract();
-    below * (1.0 - weight) + above * weight
+    if weight == 0.0 || is_last {
+        return Some(below);
+    }
+    let above = rest.iter().copied().min_by(f64::total_cmp)?;
+    // In this form because the difference of two large values may overflow.
+    Some(if below == above { below } else { below * (1.0 - weight) + above * weight })
 }
 
 /// The values that are darkest and brightest.
@@ -119,6 +160,13 @@ pub(super) struct Range {
 impl Range {
     fn new(low: f64, high: f64, log: bool) -> Self {
         Self { low, high, log, half: high / 2.0 - low / 2.0 }
+    }
+
+    /// The same as [`Self::brightness`], where it is a mere line.
+    pub(super) fn linear(&self) -> Option<impl Fn(f64) -> f64 + use<>> {
+        let Self { low, high, log, half } = *self;
+        let is_line = !log && low < high;
+        is_line.then_some(move |value: f64| ((value / 2.0 - low / 2.0) / half).clamp(0.0, 1.0))
     }
 
     /// Brightness from 0 to 1; NaN for NaN.
@@ -144,6 +192,8 @@ impl Range {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(query: &str) -> Result<Display> {
@@ -166,18 +216,36 @@ mod tests {
     }
 
     fn brightness(query: &str, values: &[f64]) -> Vec<Option<f64>> {
-        let range = parse(query).unwrap().range(values.to_vec());
+        let range = parse(query).unwrap().range(values);
         values.iter().map(|value| Some(range.brightness(*value)).filter(|part| !part.is_nan())).collect()
     }
 
     #[test]
     fn percentiles_are_numpys() {
-        let mut values: Vec<f64> = (0..11).rev().map(f64::from).collect();
-        assert_eq!(percentile(&mut values, 0.01), 0.1);
-        assert_eq!(percentile(&mut values, 0.99), 9.9);
-        assert_eq!(percentile(&mut values, 0.5), 5.0);
-        assert_eq!(percentile(&mut values, 1.0), 10.0);
-        assert_eq!(percentile(&mut [], 0.5), 0.0);
+        let ten: Vec<f64> = (0..11).rev().map(f64::from).collect();
+        assert_eq!(extremes(&ten, |_| true), (0.1, 9.9));
+        assert_eq!(extremes(&[], |_| true), (0.0, 0.0));
+        assert_eq!(extremes(&[7.0], |_| true), (7.0, 7.0));
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_of_many_are_those_of_all_sorted(
+            mut values in prop::collection::vec(prop_oneof![any::<f64>(), (0..5).prop_map(f64::from)], 0..2000)
+        ) {
+            let found = extremes(&values, f64::is_finite);
+            values.retain(|value| value.is_finite());
+            let count = values.len();
+            let mut at = |fraction| quantile(&mut values, count, 0, fraction).unwrap_or_default();
+            prop_assert_eq!(found, (at(LOW), at(HIGH)));
+        }
+
+        #[test]
+        fn a_line_is_the_rule(low in -9f64..9.0, width in 1e-9f64..9.0, value in any::<f64>()) {
+            let range = Range::new(low, low + width, false);
+            let (line, rule) = (range.linear().unwrap()(value), range.brightness(value));
+            prop_assert!(line == rule || line.is_nan() && rule.is_nan());
+        }
     }
 
     #[test]

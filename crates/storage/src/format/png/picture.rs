@@ -81,14 +81,9 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
     }
     let row_bytes = width as usize * channels * itemsize;
     let as_is = channels > 1 && *dtype == DType::of("u1") && !display.scales();
-    let brightness = if as_is { Brightness::AsIs } else { Brightness::Within(range(dtype, items, display)) };
-    let mut numbers = Vec::with_capacity(width as usize * channels);
-    let holes = may_have_holes(dtype)
-        && items.chunks_exact(row_bytes.max(1)).any(|row| {
-            numbers.clear();
-            push_numbers(dtype, row, &mut numbers);
-            numbers.iter().any(|number| number.is_nan())
-        });
+    let numbers = Numbers::of(dtype, items, row_bytes);
+    let brightness = if as_is { Brightness::AsIs } else { Brightness::Within(numbers.range(display)) };
+    let holes = may_have_holes(dtype) && numbers.any_row(|row| row.iter().any(|number| number.is_nan()));
     let palette = display.colours.map(|colours| colours.table());
     let colour_type = match (channels, palette.is_some(), holes) {
         (1, false, false) => ColorType::Grayscale,
@@ -107,23 +102,20 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
     let mut rows = writer.stream_writer().internal(written)?;
     let samples = colour_type.samples();
     let has_alpha = matches!(colour_type, ColorType::GrayscaleAlpha | ColorType::Rgba);
-    let mut row = Vec::with_capacity(width as usize * samples);
-    for items in items.chunks_exact(row_bytes) {
-        numbers.clear();
-        push_numbers(dtype, items, &mut numbers);
-        row.clear();
+    let (mut row, mut levels) = (Vec::with_capacity(width as usize * samples), Vec::new());
+    numbers.each_row(|numbers| {
+        levels.clear();
+        brightness.push_levels(numbers, &mut levels);
         if let (None, false) = (&palette, has_alpha) {
-            row.extend(numbers.iter().map(|number| brightness.level(*number)));
-            rows.write_all(&row).internal(written)?;
-            continue;
+            return rows.write_all(&levels).internal(written);
         }
-        for pixel in numbers.chunks_exact(channels) {
+        row.clear();
+        for (pixel, levels) in numbers.chunks_exact(channels).zip(levels.chunks_exact(channels)) {
             let start = row.len();
-            for number in pixel {
-                let level = brightness.level(*number);
+            for level in levels {
                 match &palette {
-                    Some(table) => row.extend(table[usize::from(level)]),
-                    None => row.push(level),
+                    Some(table) => row.extend(table[usize::from(*level)]),
+                    None => row.push(*level),
                 }
             }
             if has_alpha {
@@ -133,8 +125,8 @@ pub(in crate::format) fn draw(dtype: &DType, layout: Layout, items: &[u8], displ
                 }
             }
         }
-        rows.write_all(&row).internal(written)?;
-    }
+        rows.write_all(&row).internal(written)
+    })?;
     rows.finish().internal(written)?;
     writer.finish().internal(written)?;
     Ok(picture)
@@ -148,34 +140,82 @@ enum Brightness {
 
 impl Brightness {
     /// From 0 to 255; 0 for NaN.
-    fn level(&self, value: f64) -> u8 {
+    fn push_levels(&self, values: &[f64], levels: &mut Vec<u8>) {
         match self {
-            Self::AsIs => value as u8,
-            Self::Within(range) => rounded(255.0 * range.brightness(value)),
+            Self::AsIs => levels.extend(values.iter().map(|value| *value as u8)),
+            Self::Within(range) => match range.linear() {
+                Some(brightness) => levels.extend(values.iter().map(|value| rounded(brightness(*value)))),
+                None => levels.extend(values.iter().map(|value| rounded(range.brightness(*value)))),
+            },
         }
     }
 }
 
-/// To the nearest, and of two to the even one, as `round_ties_even` does by calling a function: a sum as large as this
-/// has no fractions.
-fn rounded(level: f64) -> u8 {
+/// A brightness to the nearest level, and of two to the even one; 0 for NaN. A sum as large as this has no fractions, and
+/// ends with the number: no function is called, so that several are worked on at once.
+fn rounded(brightness: f64) -> u8 {
     const LARGE: f64 = (3u64 << 51) as f64;
-    (level + LARGE - LARGE) as u8
+    (255.0 * brightness.max(0.0) + LARGE).to_bits() as u8
 }
 
-fn range(dtype: &DType, items: &[u8], display: &Display) -> Range {
-    let mut numbers = Vec::new();
-    if display.looks() {
-        let itemsize = dtype.itemsize();
-        let count = items.len() / itemsize.max(1);
-        match sample(count) {
-            Sample::All => push_numbers(dtype, items, &mut numbers),
-            Sample::Some(picked) => {
-                picked.for_each(|n| push_numbers(dtype, &items[n * itemsize..][..itemsize], &mut numbers));
+/// The items of a picture as numbers, row by row.
+struct Numbers<'i> {
+    dtype: &'i DType,
+    items: &'i [u8],
+    row_bytes: usize,
+    /// Of a picture that is not very large.
+    all: Option<Vec<f64>>,
+}
+
+impl<'i> Numbers<'i> {
+    fn of(dtype: &'i DType, items: &'i [u8], row_bytes: usize) -> Self {
+        let count = items.len() / dtype.itemsize().max(1);
+        let all = matches!(sample(count), Sample::All).then(|| {
+            let mut all = Vec::with_capacity(count);
+            push_numbers(dtype, items, &mut all);
+            all
+        });
+        Self { dtype, items, row_bytes: row_bytes.max(1), all }
+    }
+
+    fn each_row(&self, mut see: impl FnMut(&[f64]) -> Result<()>) -> Result<()> {
+        let itemsize = self.dtype.itemsize().max(1);
+        if let Some(all) = &self.all {
+            return all.chunks_exact((self.row_bytes / itemsize).max(1)).try_for_each(see);
+        }
+        let mut row = Vec::with_capacity(self.row_bytes / itemsize);
+        self.items.chunks_exact(self.row_bytes).try_for_each(|items| {
+            row.clear();
+            push_numbers(self.dtype, items, &mut row);
+            see(&row)
+        })
+    }
+
+    fn any_row(&self, is_wanted: impl Fn(&[f64]) -> bool) -> bool {
+        let mut found = false;
+        // It does not fail.
+        let _ = self.each_row(|row| {
+            found |= is_wanted(row);
+            Ok(())
+        });
+        found
+    }
+
+    fn range(&self, display: &Display) -> Range {
+        if !display.looks() {
+            return display.range(&[]);
+        }
+        let itemsize = self.dtype.itemsize();
+        match (&self.all, sample(self.items.len() / itemsize.max(1))) {
+            (Some(all), _) => display.range(all),
+            (None, Sample::Some(picked)) => {
+                let mut numbers = Vec::new();
+                picked.for_each(|n| push_numbers(self.dtype, &self.items[n * itemsize..][..itemsize], &mut numbers));
+                display.range(&numbers)
             }
+            (None, Sample::All) => unreachable!("all are there"),
         }
     }
-    display.range(numbers)
 }
 
 fn may_have_holes(dtype: &DType) -> bool {

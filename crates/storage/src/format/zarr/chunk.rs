@@ -10,7 +10,7 @@ use zstd::zstd_safe::CParameter;
 
 use super::copy::{Layout, c_strides, copy};
 use super::metadata::{Codec, Metadata};
-use super::recent;
+use super::recent::{self, Use};
 use crate::place::Location;
 use crate::place::file::Identity;
 
@@ -128,20 +128,15 @@ impl Store {
         Ok(bytes)
     }
 
-    /// The items of a chunk of which only a part is wanted.
-    pub(super) fn load_shared(&self, index: &[u64]) -> Result<Option<Bytes>> {
-        let place = self.location.join(&self.path(index))?;
-        let Some(file) = place.open_if_exists()? else { return Ok(None) };
-        let decode = |file| self.decode(index, self.encoded(index, &place, file)?);
-        recent::chunk(file, self.nbytes, decode).map(Some)
-    }
-
     /// The items of a chunk, in C order.
     ///
     /// # Errors
     /// `StorageFailed` when the file is damaged.
-    pub(super) fn load(&self, index: &[u64]) -> Result<Option<Vec<u8>>> {
-        self.load_encoded(index)?.map(|encoded| self.decode(index, encoded)).transpose()
+    pub(super) fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let place = self.location.join(&self.path(index))?;
+        let Some(file) = place.open_if_exists()? else { return Ok(None) };
+        let decode = |file| self.decode(index, self.encoded(index, &place, file)?);
+        recent::chunk(file, self.nbytes, wanted, decode).map(Some)
     }
 
     /// The items in the file of a chunk.

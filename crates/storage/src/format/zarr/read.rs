@@ -11,6 +11,7 @@ use super::chunk::Store;
 use super::copy::copy;
 use super::metadata::Codec;
 use super::plan::{Band, Plan};
+use super::recent::Use;
 use crate::dataset::StoredBytes;
 use crate::pool::{ANSWERS, blocking};
 
@@ -49,19 +50,15 @@ fn assemble(store: &Store, plan: &Plan, band: &Band, itemsize: usize) -> Result<
     if let [visit] = visits.as_slice()
         && visit.whole
         && visit.is_straight()
-        && let Some(chunk) = store.load(&visit.chunk)?
+        && let Some(chunk) = store.load(&visit.chunk, Use::Whole)?
     {
         // The band is the chunk.
-        return Ok(chunk.into());
+        return Ok(chunk);
     }
     let mut items = vec![0; nbytes];
     let mut complete = true;
     for visit in &visits {
-        let chunk = match visit.whole {
-            true => store.load(&visit.chunk)?.map(Bytes::from),
-            false => store.load_shared(&visit.chunk)?,
-        };
-        match chunk {
+        match store.load(&visit.chunk, if visit.whole { Use::Whole } else { Use::Part })? {
             Some(chunk) => copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize),
             None => complete = false,
         }

@@ -1,4 +1,5 @@
-//! Chunks that were decoded lately: where one slice of a chunk is read, the next is often not far.
+//! Chunks that were decoded lately: where one slice of a chunk is read, the next is often not far, and what is looked at
+//! twice is looked at again.
 
 use std::fs::File;
 use std::sync::LazyLock;
@@ -19,13 +20,35 @@ static CHUNKS: LazyLock<Cache<Stamp, Bytes>> = LazyLock::new(|| {
     Cache::builder().max_capacity(CAPACITY).weigher(weigh).build()
 });
 
+/// Chunks that were wanted as a whole: a walk over a large array comes by each of its chunks once, and must not push out
+/// what others keep looking at.
+static SEEN: LazyLock<Cache<Stamp, ()>> = LazyLock::new(|| Cache::new(4096));
+
+/// How much of a chunk is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Part,
+    Whole,
+}
+
 /// The chunk in a file, decoded now or lately.
-pub(super) fn chunk(file: File, nbytes: usize, decode: impl FnOnce(File) -> Result<Vec<u8>>) -> Result<Bytes> {
+pub(super) fn chunk(
+    file: File,
+    nbytes: usize,
+    wanted: Use,
+    decode: impl FnOnce(File) -> Result<Vec<u8>>,
+) -> Result<Bytes> {
     let Some(stamp) = Stamp::of(&file).filter(|_| nbytes <= LARGEST) else { return decode(file).map(Bytes::from) };
     if let Some(chunk) = CHUNKS.get(&stamp) {
         return Ok(chunk);
     }
     let chunk = Bytes::from(decode(file)?);
-    CHUNKS.insert(stamp, chunk.clone());
+    if wanted == Use::Part || SEEN.contains_key(&stamp) {
+        CHUNKS.insert(stamp, chunk.clone());
+        // Otherwise dozens of large ones may wait to be taken in or turned away.
+        CHUNKS.run_pending_tasks();
+    } else {
+        SEEN.insert(stamp, ());
+    }
     Ok(chunk)
 }

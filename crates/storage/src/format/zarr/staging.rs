@@ -194,7 +194,10 @@ impl Shared {
             Some(encoded) => Some(self.store.decode(&visit.chunk, encoded)?),
             None if self.plan.covers(&visit.chunk) => None,
             // Also at the edge: what lies beyond our shape may belong to one who has made the array grow.
-            None => self.store.load(&visit.chunk)?,
+            None => match self.store.load_encoded(&visit.chunk)? {
+                Some(encoded) => Some(self.store.decode(&visit.chunk, encoded)?),
+                None => None,
+            },
         };
         let mut items = before.unwrap_or_else(|| vec![0; self.store.nbytes()]);
         copy(&mut items, &visit.in_chunk, from, layout, &visit.counts, self.plan.itemsize());
