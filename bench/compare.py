@@ -127,7 +127,13 @@ def row(case: Case, ours: Server, theirs: Server | None, limit: Server, www: Pat
         most = measure(limit, [{"path": f"/{file}"}], seconds=seconds, connections=case.connections)
         if most.failure:
             raise RuntimeError(f"nginx: {most.failure}; see {limit.log}")
-        print(f"{most.per_second:10.1f}{mine.per_second / most.per_second:7.2f}{case.limit:6.1f}", end="")
+        at_most = most.per_second
+        if case.decoded:
+            # Both take the cores, one after the other.
+            codec = limits.decoding() / len(body)
+            at_most = 1 / (1 / codec + 1 / most.per_second)
+            print(f"  codec {codec:.1f}, share {mine.per_second / codec:.2f}; with nginx", end="")
+        print(f"{at_most:10.1f}{mine.per_second / at_most:7.2f}{case.limit:6.1f}", end="")
     print(flush=True)
 
 

@@ -115,6 +115,7 @@ def fill(server: Server) -> None:
     upload.array("large", "block", noise.integers(0, 255, (2048, 4096), dtype="uint8"), (2048, 4096))
     whole = numpy.broadcast_to(stack[:16].reshape(8, 1024, 512), (8, 8, 1024, 512)).reshape(64, 1024, 512)
     upload.array("large", "whole", whole, (4, 1024, 512))
+    upload.array("large", "archive", numpy.tile(whole, (3, 1, 1)), (4, 1024, 512))
     count = 500_000
     columns = {name: noise.random(count) for name in "xyz"}
     columns |= {"i": numpy.arange(count), "label": numpy.array(CATEGORIES)[noise.integers(0, 6, count)]}

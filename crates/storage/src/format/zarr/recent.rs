@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use girih_model::Result;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::place::file::Stamp;
@@ -17,7 +18,9 @@ const LARGEST: usize = 8 << 20;
 
 static CHUNKS: LazyLock<Cache<Stamp, Bytes>> = LazyLock::new(|| {
     let weigh = |_: &Stamp, chunk: &Bytes| u32::try_from(chunk.len() + size_of::<Stamp>()).unwrap_or(u32::MAX);
-    Cache::builder().max_capacity(CAPACITY).weigher(weigh).build()
+    // The usual policy weighs how often each was used and not how long it takes to decode: many small ones would keep a
+    // large one out for ever.
+    Cache::builder().max_capacity(CAPACITY).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build()
 });
 
 /// Chunks that were wanted as a whole: a walk over a large array comes by each of its chunks once, and must not push out
