@@ -1,5 +1,7 @@
 """What HTTP promises: validators, codings, errors."""
 
+import pathlib
+import resource
 import socket
 
 import httpx
@@ -63,3 +65,42 @@ def test_a_request_names_one_host(catalog):
     for hosts in [b"", b"Host: a\r\nHost: b\r\n", b"Host: a/b\r\n"]:
         reply = ask(catalog, line + hosts + b"\r\n")
         assert reply.startswith(b"HTTP/1.1 400") and b"Host header" in reply
+
+
+def test_who_takes_nothing_keeps_nobody_out(start, tmp_path):
+    server = start("catalog", tmp_path)
+    with server.http() as http:
+        structure = {
+            "data_type": {"endianness": "little", "kind": "f", "itemsize": 8},
+            # Never written: its 256 MB are zeros that take no place.
+            "shape": [32, 1024, 1024],
+            "chunks": [[1] * 32, [1024], [1024]],
+        }
+        node = {
+            "id": "x",
+            "structure_family": "array",
+            "data_sources": [{"structure_family": "array", "structure": structure}],
+        }
+        http.post("/metadata/", json=node).raise_for_status()
+        request = (
+            "GET /api/v1/array/full/x?format=application/octet-stream HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Apikey {server.key}\r\nAccept-Encoding: identity\r\n\r\n"
+        )
+        idle = [socket.create_connection(server.address, timeout=60) for _ in range(60)]
+        try:
+            for connection in idle:
+                connection.sendall(request.encode())
+            heads = [connection.recv(100).split()[1] for connection in idle]
+            assert {b"200", b"503"} == set(heads), heads
+            reply = http.get("/array/full/x?slice=0", headers={"Accept-Encoding": "identity"})
+            for _ in range(10):
+                if reply.status_code == 200:
+                    break
+                assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1"), reply.text
+                reply = http.get("/array/full/x?slice=0", headers={"Accept-Encoding": "identity"})
+            assert len(reply.content) == 8 << 20
+            resident = int(pathlib.Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+            assert resident * resource.getpagesize() < 700 << 20
+        finally:
+            for connection in idle:
+                connection.close()

@@ -34,6 +34,10 @@ const UNIT: usize = 64 << 10;
 pub(crate) static ANSWERS: Budget = Budget::of(256 << 20);
 /// What is needed whole before the first byte of an answer can be made: pictures, spreadsheets.
 pub(crate) static WORKSPACE: Budget = Budget::of(192 << 20);
+/// Large tables that are being read.
+pub(crate) static TABLES: Budget = Budget::of(256 << 20);
+/// What the decoder of one holds, about, and the rows on their way from it.
+pub(crate) const TABLE: usize = 10 << 20;
 /// Bodies that are taken in before they can be stored.
 pub static INTAKE: Budget = Budget::of(256 << 20);
 
@@ -127,24 +131,6 @@ fn note_shortage() {
 pub fn is_short() -> bool {
     let at = SHORT_AT.load(Ordering::Relaxed);
     at != u64::MAX && u128::from(since_start().saturating_sub(at)) < SHORT_FOR.as_millis()
-}
-
-/// Large tables that are read at the same time: the decoder of each holds some ten megabytes.
-const TABLES: usize = 24;
-/// How long one waits for the turn to read a table.
-const TURN: Duration = Duration::from_secs(5);
-
-static READERS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(TABLES)));
-
-/// The turn to read a large table, until it is dropped.
-///
-/// # Errors
-/// `Busy` when nobody has done in time.
-pub(crate) async fn table_turn() -> Result<OwnedSemaphorePermit> {
-    let turn = tokio::time::timeout(TURN, READERS.clone().acquire_owned()).await;
-    turn.ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| Error::busy("The server is reading many large tables for others. Try again in a moment."))
 }
 
 /// Runs blocking work; a panic in it (a decoder met a hostile file) costs one request, not the server.

@@ -314,10 +314,10 @@ impl Dataset for PartitionedTable {
         .await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
         let wanted = schema.clone();
-        let turn = if is_large { Some(pool::table_turn().await?) } else { None };
+        let room = if is_large { Some(pool::TABLES.take(pool::TABLE).await?) } else { None };
         let batches = files.into_iter().flat_map(move |location| {
             // Held until the last row, or until nobody wants more.
-            let _turn = &turn;
+            let _room = &room;
             read_file(format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
         });
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
