@@ -20,6 +20,7 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod blob;
+mod chunked;
 pub(crate) mod conversion;
 pub mod csv;
 mod guard;
@@ -30,6 +31,7 @@ pub mod json_seq;
 pub mod npy;
 pub mod octet_stream;
 pub mod png;
+mod sequence;
 mod spreadsheet;
 pub mod tiff;
 pub mod xls;
@@ -159,8 +161,10 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::CSV_UNREGISTERED,
     &csv::PLAIN,
     &npy::Npy,
+    &sequence::NPY,
     &png::Png,
     &tiff::Tiff,
+    &sequence::TIFF,
     &html::Html,
     &xlsx::Xlsx,
     &xls::Xls,

@@ -14,13 +14,17 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::slice::{Axis, Fitted};
 use girih_model::{
-    ArrayData, ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Structure,
+    ArrayData, ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Slice, Structure,
 };
 
-use super::zarr::copy::{Layout, c_strides, copy};
-use super::zarr::plan::{Band, Plan};
+use super::chunked::Load;
+use super::chunked::copy::{Layout, c_strides, copy};
+use super::chunked::plan::{Band, Plan};
+use super::chunked::recent::{self, Key, Use};
+use super::sequence;
 use crate::dataset::{Dataset, positions};
 use crate::format::Format;
+use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::{self, blocking};
 use header::Header;
@@ -29,6 +33,8 @@ use header::Header;
 const PIECE: u64 = 256 << 10;
 /// Largest file in Fortran order that is turned around, in bytes.
 const MAX_TURNED: u64 = 256 << 20;
+/// Largest file of a sequence, in bytes.
+const MAX_FRAME: u64 = 256 << 20;
 
 pub struct Npy;
 
@@ -86,6 +92,51 @@ impl Dataset for NpyArray {
             }
         };
         Ok(Data::Array(ArrayData { dtype, shape, pieces }))
+    }
+}
+
+/// Files of a sequence.
+pub(super) struct Frames;
+
+impl sequence::Frames for Frames {
+    fn media_type(&self) -> &'static str {
+        "multipart/related;type=application/x-npy"
+    }
+
+    /// A frame is read as a whole.
+    fn grid(&self, _: &Location, frame: &ArrayStructure) -> Result<Vec<u64>> {
+        if frame.nbytes().is_none_or(|bytes| bytes > MAX_FRAME) {
+            return Err(Error::unsupported(format!("NumPy files of a sequence have at most {MAX_FRAME} bytes.")));
+        }
+        Ok(frame.shape.iter().map(|len| (*len).max(1)).collect())
+    }
+
+    fn open(&self, file: &Location, frame: &ArrayStructure) -> Result<Box<dyn Load>> {
+        let items = Items::open(file, frame)?;
+        if items.header.shape != frame.shape {
+            return Err(Error::unprocessable(format!(
+                "A file of the sequence has the shape {:?} instead of {:?}. Register the files again.",
+                items.header.shape, frame.shape
+            ))
+            .context(items.context));
+        }
+        Ok(Box::new(items))
+    }
+}
+
+impl Load for Items {
+    fn load(&self, _: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let nbytes = self.header.shape.iter().product::<u64>() as usize * self.itemsize;
+        let key = Stamp::of(&self.file).map(|stamp| Key { stamp, layout: 0, number: 0 });
+        let all = || match self.header.fortran_order {
+            true => self.turned(&Slice::all().fit(&self.header.shape)?),
+            false => {
+                let mut items = vec![0; nbytes];
+                self.read_up_to(&mut items, 0)?;
+                Ok(items)
+            }
+        };
+        recent::chunk(key, nbytes, wanted, all).map(Some)
     }
 }
 

@@ -1,20 +1,33 @@
 //! `image/tiff`: an array with its values untouched, as pages (TIFF 6.0; BigTIFF from 4 GiB on).
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use girih_model::{Data, Family, Result};
+use girih_model::{Data, DataSource, Family, Result};
 
 use super::conversion::{Run, convert, runs};
 use super::{EncodeOptions, Encoded, Format};
+use crate::dataset::Dataset;
+use crate::place::Places;
 
 mod directories;
 mod directory;
 mod layout;
+mod pages;
+mod read;
+
+pub(super) use read::Frames;
 
 use directories::Directories;
 use layout::Layout;
 
-/// Booleans, integers, floats up to 64 bits and complex numbers, in their own byte order, uncompressed.
+/// Files are read where they lie, strip by strip and tile by tile: numbers of 8 bits and more and booleans, in strips or
+/// tiles, chunky or planar, compressed by any of Deflate, LZW, PackBits, JPEG and Zstandard. The pages, which must be
+/// alike, are the first axes.
+///
+/// What is exported are booleans, integers, floats up to 64 bits and complex numbers, in their own byte order,
+/// uncompressed.
 ///
 /// - The last two axes are a page, the axes before them (at most two) are the pages. A last axis of 3 or 4 holds the
 ///   samples of RGB or RGBA.
@@ -36,6 +49,14 @@ impl Format for Tiff {
 
     fn encodes(&self) -> &'static [Family] {
         &[Family::Array]
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        read::open(source, places).await
     }
 
     async fn encode(&self, data: Data, _options: &EncodeOptions) -> Result<Encoded> {

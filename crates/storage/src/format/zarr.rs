@@ -4,14 +4,11 @@
 //! shape is kept current for other readers. A chunk without a file is all zeros.
 
 mod chunk;
-pub(in crate::format) mod copy;
 mod facade;
 mod grid;
 mod metadata;
-pub(in crate::format) mod plan;
-mod read;
-mod recent;
 mod staging;
+mod stored;
 mod write;
 
 use std::sync::Arc;
@@ -21,6 +18,7 @@ use girih_model::{ArrayStructure, Asset, Data, DataSource, Error, Family, Result
 
 use crate::dataset::{Dataset, StoredBytes, Write, positions};
 use crate::format::Format;
+use crate::format::chunked::{self, Chunks};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 use chunk::Store;
@@ -97,12 +95,12 @@ impl Dataset for ZarrArray {
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
         let region = positions(&self.structure, selection)?;
-        Ok(Data::Array(read::read(&self.store, &self.structure.dtype, region).await?))
+        Ok(Data::Array(chunked::read(&self.store, &self.structure.dtype, region).await?))
     }
 
     async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
         let region = positions(&self.structure, selection)?;
-        read::stored(&self.store, region, accept).await
+        stored::stored(&self.store, region, accept).await
     }
 
     fn zarr(&self) -> Option<Stored> {

@@ -3,16 +3,18 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fs::File;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use girih_model::{Error, Result, ResultExt};
 use zstd::zstd_safe::CParameter;
 
-use super::copy::{Layout, c_strides, copy};
 use super::metadata::{Codec, Metadata};
-use super::recent::{self, Use};
+use crate::format::chunked::copy::{Layout, c_strides, copy};
+use crate::format::chunked::recent::{self, Key, Use};
+use crate::format::chunked::{Chunks, Load};
 use crate::place::Location;
-use crate::place::file::Identity;
+use crate::place::file::{Identity, Stamp};
 
 /// The chunks of one array.
 #[derive(Debug)]
@@ -72,14 +74,6 @@ impl Store {
         Ok(pinned)
     }
 
-    /// A chunk was not found: it was never written, or there is no array any more.
-    ///
-    /// # Errors
-    /// `Gone` when there is none. (Where an array is deleted, its `zarr.json` goes first.)
-    pub(super) fn check_present(&self) -> Result<()> {
-        if Metadata::exists(&self.location)? { Ok(()) } else { Err(self.gone()) }
-    }
-
     fn gone(&self) -> Error {
         Error::gone("The data of this array has been deleted.")
             .context(format!("looking for {}", self.location.absolute().display()))
@@ -87,11 +81,6 @@ impl Store {
 
     pub(super) fn location(&self) -> &Location {
         &self.location
-    }
-
-    /// The shape of a chunk.
-    pub(super) fn grid(&self) -> &[u64] {
-        &self.chunk
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -128,17 +117,6 @@ impl Store {
         Ok(bytes)
     }
 
-    /// The items of a chunk, in C order.
-    ///
-    /// # Errors
-    /// `StorageFailed` when the file is damaged.
-    pub(super) fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
-        let place = self.location.join(&self.path(index))?;
-        let Some(file) = place.open_if_exists()? else { return Ok(None) };
-        let decode = |file| self.decode(index, self.encoded(index, &place, file)?);
-        recent::chunk(file, self.nbytes, wanted, decode).map(Some)
-    }
-
     /// The items in the file of a chunk.
     ///
     /// # Errors
@@ -172,6 +150,33 @@ impl Store {
         let path = self.path(index);
         Error::storage_failed(format!("The stored chunk {path:?} of this array is damaged: {how}."))
             .context(format!("reading {}", self.location.absolute().join(path).display()))
+    }
+}
+
+impl Chunks for Store {
+    type Open = Self;
+
+    fn grid(&self) -> &[u64] {
+        &self.chunk
+    }
+
+    fn open(self: &Arc<Self>) -> Result<Self> {
+        self.pinned()
+    }
+}
+
+impl Load for Store {
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let place = self.location.join(&self.path(index))?;
+        let Some(file) = place.open_if_exists()? else { return Ok(None) };
+        let key = Stamp::of(&file).map(|stamp| Key { stamp, layout: 0, number: 0 });
+        let decode = || self.decode(index, self.encoded(index, &place, file)?);
+        recent::chunk(key, self.nbytes, wanted, decode).map(Some)
+    }
+
+    /// It was never written, or there is no array any more. (Where an array is deleted, its `zarr.json` goes first.)
+    fn check_present(&self) -> Result<()> {
+        if Metadata::exists(&self.location)? { Ok(()) } else { Err(self.gone()) }
     }
 }
 

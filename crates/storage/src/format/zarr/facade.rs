@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::chunk::Store;
 use super::metadata::{Codec, Metadata};
 use crate::dataset::Dataset;
+use crate::format::chunked::Load;
 use crate::pool::{ANSWERS, WORKSPACE, blocking};
 
 /// An array that lies in a directory of Zarr chunks.

@@ -14,9 +14,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::{Error, ErrorKind, Result};
 
 use super::chunk::Store;
-use super::copy::{Layout, c_strides, copy};
 use super::metadata::Metadata;
-use super::plan::{Band, Plan, Visit};
+use crate::format::chunked::copy::{Layout, c_strides, copy};
+use crate::format::chunked::plan::{Band, Plan, Visit};
+use crate::format::chunked::{Chunks, Load};
 use crate::place::Stage;
 use crate::place::scratch;
 use crate::pool::{self, blocking};

@@ -9,9 +9,10 @@ use girih_model::{ArrayData, ArrayStructure, ByteStream, DType, Error, Part, Res
 
 use super::chunk::Store;
 use super::grid::regular_chunks;
-use super::plan::Plan;
 use super::staging::Staging;
 use crate::dataset::{Write, positions};
+use crate::format::chunked::Chunks;
+use crate::format::chunked::plan::Plan;
 
 /// Where the items go.
 pub(super) fn region(structure: &ArrayStructure, selection: &Selection, mode: Write) -> Result<Fitted> {

@@ -1,0 +1,97 @@
+//! Arrays that lie in chunks, of whatever format: a region is read chunk by chunk, in C order.
+
+pub(super) mod copy;
+pub(super) mod plan;
+pub(super) mod recent;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use girih_model::slice::Fitted;
+use girih_model::{ArrayData, DType, Result};
+
+use crate::pool::{ANSWERS, blocking};
+use copy::copy;
+use plan::{Band, Plan};
+use recent::Use;
+
+/// Bands that are decoded at the same time: while one goes out, the next is made.
+const READ_AHEAD: usize = 2;
+
+/// The chunks of an array. Opening and loading may block.
+pub(super) trait Chunks: Send + Sync + 'static {
+    type Open: Load;
+
+    /// The shape of a chunk.
+    fn grid(&self) -> &[u64];
+
+    /// For one read.
+    fn open(self: &Arc<Self>) -> Result<Self::Open>;
+}
+
+/// Chunks that are open.
+pub(super) trait Load: Send + Sync + 'static {
+    /// The items of a chunk, in C order and in its full size; `None` when it is not there and counts as zeros.
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>>;
+
+    /// A chunk was not there.
+    ///
+    /// # Errors
+    /// When the array is not there any more.
+    fn check_present(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Streams a region of an array.
+pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitted) -> Result<ArrayData> {
+    let itemsize = dtype.itemsize();
+    let shape = region.shape();
+    let plan = Arc::new(Plan::new(&region.0, chunks.grid(), itemsize));
+    let chunks = chunks.clone();
+    if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
+        // All in one go.
+        let room = ANSWERS.take(plan.nbytes(&band)).await?;
+        let items = room.hold(blocking(move || assemble(&chunks.open()?, &plan, &band, itemsize)).await?);
+        return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
+    }
+    let bands = plan.bands();
+    let open = Arc::new(blocking(move || chunks.open()).await?);
+    let pieces = stream::iter(bands.enumerate())
+        .map(move |(n, band)| {
+            let (open, plan) = (open.clone(), plan.clone());
+            async move {
+                let nbytes = plan.nbytes(&band);
+                let room = if n == 0 { ANSWERS.take(nbytes).await? } else { ANSWERS.more(nbytes).await };
+                Ok(room.hold(blocking(move || assemble(&*open, &plan, &band, itemsize)).await?))
+            }
+        })
+        .buffered(READ_AHEAD);
+    Ok(ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() })
+}
+
+fn assemble(open: &impl Load, plan: &Plan, band: &Band, itemsize: usize) -> Result<Bytes> {
+    let visits = plan.visits(band);
+    let nbytes = plan.nbytes(band);
+    if let [visit] = visits.as_slice()
+        && visit.whole
+        && visit.is_straight()
+        && let Some(chunk) = open.load(&visit.chunk, Use::Whole)?
+    {
+        // The band is the chunk.
+        return Ok(chunk);
+    }
+    let mut items = vec![0; nbytes];
+    let mut complete = true;
+    for visit in &visits {
+        match open.load(&visit.chunk, if visit.whole { Use::Whole } else { Use::Part })? {
+            Some(chunk) => copy(&mut items, &visit.in_band, &chunk, &visit.in_chunk, &visit.counts, itemsize),
+            None => complete = false,
+        }
+    }
+    if !complete {
+        open.check_present()?;
+    }
+    Ok(items.into())
+}

@@ -1,0 +1,147 @@
+//! Sequences of files, each with one frame of an array: `multipart/related;type=…`.
+//!
+//! The first axes of the structure number the files, the others are those of a frame. Only the files that a selection
+//! touches are opened.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use girih_model::{ArrayStructure, Data, DataSource, Error, Family, Result, Selection, Structure};
+
+use super::chunked::recent::Use;
+use super::chunked::{self, Chunks, Load};
+use super::{npy, tiff};
+use crate::dataset::{Dataset, positions};
+use crate::format::Format;
+use crate::place::{Location, Places};
+use crate::pool::blocking;
+
+/// A format whose files can be frames.
+pub(super) trait Frames: Send + Sync + 'static {
+    fn media_type(&self) -> &'static str;
+
+    /// The shape of the chunks of a frame, of which this file is one.
+    fn grid(&self, file: &Location, frame: &ArrayStructure) -> Result<Vec<u64>>;
+
+    /// The frame in a file.
+    ///
+    /// # Errors
+    /// `Unprocessable` when it is not one of these.
+    fn open(&self, file: &Location, frame: &ArrayStructure) -> Result<Box<dyn Load>>;
+}
+
+/// What the reference calls its sequences.
+pub struct Sequence(&'static dyn Frames);
+
+pub static TIFF: Sequence = Sequence(&tiff::Frames);
+pub static NPY: Sequence = Sequence(&npy::Frames);
+
+#[async_trait]
+impl Format for Sequence {
+    fn media_type(&self) -> &'static str {
+        self.0.media_type()
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        let Structure::Array(structure) = &source.structure else {
+            return Err(Error::unprocessable("A sequence of files holds an array."));
+        };
+        let mut assets: Vec<_> = source.assets.iter().collect();
+        assets.sort_by_key(|asset| asset.num);
+        let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
+        let leading = leading(&structure.shape, files.len() as u64)?;
+        let frame = ArrayStructure::new(structure.dtype.clone(), structure.shape[leading..].to_vec());
+        let (frames, structure) = (self.0, structure.clone());
+        let files = blocking(move || {
+            let first = files.first().ok_or_else(|| Error::unprocessable("A sequence has at least one file."))?;
+            let mut grid = vec![1; leading];
+            grid.extend(frames.grid(first, &frame)?);
+            Ok(Files { frames, files, structure, frame, leading, grid })
+        })
+        .await?;
+        Ok(Arc::new(Stack(Arc::new(files))))
+    }
+}
+
+/// How many axes number the files: the fewest that have as many positions. A sequence that has grown since may have more
+/// files than the structure says.
+fn leading(shape: &[u64], files: u64) -> Result<usize> {
+    let positions =
+        (1..=shape.len()).map(|axes| shape[..axes].iter().fold(1, |all: u64, len| all.saturating_mul(*len)));
+    let exact = positions.into_iter().position(|count| count == files).map(|n| n + 1);
+    let grown = shape.first().is_some_and(|len| *len <= files).then_some(1);
+    exact.or(grown).ok_or_else(|| {
+        Error::unprocessable(format!(
+            "The structure of the shape {shape:?} does not fit {files} files: its first axes number them. Register the files again."
+        ))
+    })
+}
+
+struct Stack(Arc<Files>);
+
+#[async_trait]
+impl Dataset for Stack {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.0.structure.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let region = positions(&self.0.structure, selection)?;
+        Ok(Data::Array(chunked::read(&self.0, &self.0.structure.dtype, region).await?))
+    }
+}
+
+struct Files {
+    frames: &'static dyn Frames,
+    files: Vec<Location>,
+    structure: ArrayStructure,
+    frame: ArrayStructure,
+    leading: usize,
+    grid: Vec<u64>,
+}
+
+impl Chunks for Files {
+    type Open = Arc<Files>;
+
+    fn grid(&self) -> &[u64] {
+        &self.grid
+    }
+
+    fn open(self: &Arc<Self>) -> Result<Arc<Files>> {
+        Ok(self.clone())
+    }
+}
+
+impl Load for Arc<Files> {
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let (leading, within) = index.split_at(self.leading);
+        let number = leading.iter().zip(&self.structure.shape).fold(0, |number, (n, len)| number * len + n);
+        let file = usize::try_from(number).ok().and_then(|number| self.files.get(number));
+        let file = file.ok_or_else(|| Error::busy(format!("File {number} of the sequence is not there yet.")))?;
+        self.frames.open(file, &self.frame)?.load(within, wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_axes_number_the_files() {
+        for (shape, files, expected) in [
+            (&[10, 4, 5][..], 10, Some(1)),
+            (&[2, 5, 4, 5], 10, Some(2)),
+            (&[1, 4], 1, Some(1)),
+            (&[9, 4], 10, Some(1)),
+            (&[11, 4], 10, None),
+            (&[], 1, None),
+        ] {
+            assert_eq!(leading(shape, files).ok(), expected, "{shape:?}");
+        }
+    }
+}
