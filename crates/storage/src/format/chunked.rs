@@ -44,6 +44,21 @@ pub(super) trait Load: Send + Sync + 'static {
     }
 }
 
+/// Chunks of what has none: stretches of about so many bytes that are contiguous in C order.
+pub(super) fn stretch(shape: &[u64], itemsize: usize, bytes: u64) -> Vec<u64> {
+    let mut left = (bytes / itemsize.max(1) as u64).max(1);
+    let mut chunk = vec![1; shape.len()];
+    for (len, size) in chunk.iter_mut().zip(shape).rev() {
+        *len = (*size).clamp(1, left);
+        left = (left / *len).max(1);
+        // Only whole rows of what lies further in are one stretch.
+        if *len < *size {
+            break;
+        }
+    }
+    chunk
+}
+
 /// Streams a region of an array.
 pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitted) -> Result<ArrayData> {
     let itemsize = dtype.itemsize();

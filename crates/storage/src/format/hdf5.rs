@@ -1,14 +1,19 @@
-//! HDF5 files ("HDF5 File Format Specification", version 3.0): tables and whole containers out.
+//! HDF5 files ("HDF5 File Format Specification", version 3.0): tables and whole containers out, datasets read where they
+//! lie ([`read`]).
 //!
-//! The file is written front to back, whatever its size: superblock, metadata of all objects, data.
+//! A file is written front to back, whatever its size: superblock, metadata of all objects, data.
 //! Before the first byte all structures are known and every table has been looked through once, so
 //! every address is known beforehand; arrays are read only when their turn comes.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use girih_model::{Data, Family, Result};
+use girih_model::{Data, DataSource, Family, Result};
 
 use super::partition::index::columns_only;
 use super::{EncodeOptions, Encoded, Format};
+use crate::dataset::Dataset;
+use crate::place::Places;
 
 mod array;
 mod attribute;
@@ -19,7 +24,9 @@ mod group;
 mod header;
 mod heap;
 mod image;
+mod index;
 mod plan;
+mod read;
 mod replay;
 mod table;
 #[cfg(test)]
@@ -50,6 +57,14 @@ impl Format for Hdf5 {
 
     fn encodes(&self) -> &'static [Family] {
         &[Family::Container, Family::Table]
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        read::open(source, places).await
     }
 
     /// # Errors

@@ -17,10 +17,10 @@ use girih_model::{
     ArrayData, ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Slice, Structure,
 };
 
-use super::chunked::Load;
 use super::chunked::copy::{Layout, c_strides, copy};
 use super::chunked::plan::{Band, Plan};
 use super::chunked::recent::{self, Key, Use};
+use super::chunked::{self, Load};
 use super::sequence;
 use crate::dataset::{Dataset, positions};
 use crate::format::Format;
@@ -184,17 +184,7 @@ impl Items {
 
     /// Stretches of the file that are read as one.
     fn chunk(&self) -> Vec<u64> {
-        let mut left = (PIECE / self.itemsize.max(1) as u64).max(1);
-        let mut chunk = vec![1; self.header.shape.len()];
-        for (len, size) in chunk.iter_mut().zip(&self.header.shape).rev() {
-            *len = (*size).clamp(1, left);
-            left = (left / *len).max(1);
-            // Only whole rows of what lies further in are one stretch.
-            if *len < *size {
-                break;
-            }
-        }
-        chunk
+        chunked::stretch(&self.header.shape, self.itemsize, PIECE)
     }
 
     fn band(&self, plan: &Plan, band: &Band) -> Result<Bytes> {

@@ -14,6 +14,7 @@ use crate::place::Places;
 mod directories;
 mod directory;
 mod layout;
+mod lzw;
 mod pages;
 mod read;
 

@@ -17,7 +17,7 @@ use crate::place::file::Stamp;
 /// Most pages of a file.
 const MAX_PAGES: usize = 1 << 20;
 /// Largest strip or tile, decoded, in bytes.
-const MAX_CHUNK: usize = 256 << 20;
+pub(super) const MAX_CHUNK: usize = 256 << 20;
 /// About the most pages that are remembered, of all files.
 const REMEMBERED: u64 = 1 << 20;
 
@@ -28,16 +28,16 @@ static KNOWN: LazyLock<Cache<Stamp, Arc<Pages>>> = LazyLock::new(|| {
 
 #[derive(Debug)]
 pub(super) struct Pages {
-    header: Header,
+    pub(super) header: Header,
     /// Of the directory of each page.
     pub(super) offsets: Vec<u64>,
     pub(super) first: Geometry,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Header {
+pub(super) struct Header {
     is_big: bool,
-    is_little: bool,
+    pub(super) is_little: bool,
 }
 
 /// How a page is made.
@@ -56,6 +56,9 @@ pub(super) struct Geometry {
     /// Of a tile or strip.
     pub(super) chunk_width: u32,
     pub(super) chunk_height: u32,
+    pub(super) is_lzw: bool,
+    /// What was done to the samples before they were compressed (section 14): 1 is nothing.
+    pub(super) predictor: u16,
 }
 
 impl Geometry {
@@ -120,7 +123,10 @@ pub(super) fn geometry(decoder: &mut Decoder<PageReader>) -> Result<Geometry> {
         let planar = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration)?.unwrap_or(1);
         let bits = decoder.find_tag_unsigned_vec::<u16>(Tag::BitsPerSample)?.unwrap_or_else(|| vec![1]);
         let photometric = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation)?;
+        let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression)?;
+        let predictor = decoder.find_tag_unsigned::<u16>(Tag::Predictor)?.unwrap_or(1);
         let (chunk_width, chunk_height) = decoder.chunk_dimensions();
+        let is_tiled = decoder.get_chunk_type() == ChunkType::Tile;
         Ok(Geometry {
             width,
             height,
@@ -128,9 +134,11 @@ pub(super) fn geometry(decoder: &mut Decoder<PageReader>) -> Result<Geometry> {
             is_planar: planar == 2 && samples > 1,
             bits: bits.first().copied().unwrap_or(1),
             is_inverted: photometric == Some(0),
-            is_tiled: decoder.get_chunk_type() == ChunkType::Tile,
+            is_tiled,
             chunk_width: chunk_width.max(1),
-            chunk_height: chunk_height.clamp(1, height.max(1)),
+            chunk_height: chunk_height.clamp(1, if is_tiled { u32::MAX } else { height.max(1) }),
+            is_lzw: compression == Some(5),
+            predictor,
         })
     })
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use girih_model::dtype::Kind;
-use girih_model::{ArrayStructure, DType, Data, DataSource, Error, Result, Selection, Structure};
+use girih_model::dtype::{Kind, ScalarType};
+use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, Structure};
 use tiff::decoder::Decoder;
 
+use super::lzw;
 use super::pages::{Geometry, PageReader, Pages, damaged, decoded, geometry};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
@@ -219,27 +220,42 @@ impl OpenTiff {
     fn part(&self, decoder: &mut Decoder<PageReader>, number: u32) -> Result<(Vec<u8>, u32)> {
         let geometry = &self.chunks.geometry;
         let (width, height) = decoder.chunk_data_dimensions(number);
+        if geometry.is_lzw && geometry.bits >= 8 {
+            let mut items = lzw::decode(&self.file, decoder, geometry, self.pages.header, number, (width, height))?;
+            self.check(&items, width, height)?;
+            self.turn(&mut items)?;
+            return Ok((items, width));
+        }
         let mut part = decoded(|| decoder.read_chunk(number))?;
         let buffer = part.as_buffer(0);
         let mut items = match geometry.bits {
             1 => unpacked(buffer.as_bytes(), width as usize),
             _ => buffer.as_bytes().to_vec(),
         };
-        if items.len() != height as usize * self.row_bytes(width) {
-            return Err(Error::unprocessable(format!(
-                "The file does not have the structure that is registered: its samples have {} bits. Register it again.",
-                geometry.bits
-            )));
-        }
+        self.check(&items, width, height)?;
         self.restore(&mut items)?;
+        self.turn(&mut items)?;
         Ok((items, width))
     }
 
-    /// Undoes what the library has done for the eye, and turns the bytes as the structure wants them.
+    fn check(&self, items: &[u8], width: u32, height: u32) -> Result<()> {
+        if items.len() != height as usize * self.row_bytes(width) {
+            return Err(Error::unprocessable(format!(
+                "The file does not have the structure that is registered: its samples have {} bits. Register it again.",
+                self.chunks.geometry.bits
+            )));
+        }
+        Ok(())
+    }
+
+    fn scalar(&self) -> Result<&ScalarType> {
+        let scalar = self.chunks.structure.dtype.as_scalar();
+        scalar.ok_or_else(|| Error::unprocessable("The items of a TIFF file are numbers."))
+    }
+
+    /// Undoes what the library has done for the eye.
     fn restore(&self, items: &mut [u8]) -> Result<()> {
-        let DType::Scalar(scalar) = &self.chunks.structure.dtype else {
-            return Err(Error::unprocessable("The items of a TIFF file are numbers."));
-        };
+        let scalar = self.scalar()?;
         if self.chunks.geometry.is_inverted {
             match scalar.kind {
                 Kind::Uint => items.iter_mut().for_each(|byte| *byte = !*byte),
@@ -251,6 +267,12 @@ impl OpenTiff {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// From little-endian to what the structure wants.
+    fn turn(&self, items: &mut [u8]) -> Result<()> {
+        let scalar = self.scalar()?;
         if scalar.is_big() {
             items.chunks_exact_mut(scalar.swap_width().max(1)).for_each(<[u8]>::reverse);
         }
@@ -269,7 +291,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use futures::{StreamExt, TryStreamExt, stream};
-    use girih_model::{ArrayData, Asset, ErrorKind};
+    use girih_model::{ArrayData, Asset, DType, ErrorKind};
     use proptest::prelude::*;
 
     use crate::conformance::{Room, block_on, pick, slices, source};

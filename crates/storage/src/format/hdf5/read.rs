@@ -1,0 +1,267 @@
+//! Datasets of HDF5 files, read where they lie: of a slice, the chunks that it touches.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use girih_model::slice::Fitted;
+use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, Structure};
+use hdf5_reader::filters::apply_pipeline_with_limit;
+use serde_json::Value;
+
+use super::index::{Index, Layout, damaged};
+use crate::dataset::{Dataset, positions};
+use crate::format::chunked::recent::{self, Key, Use};
+use crate::format::chunked::{self, Chunks, Load};
+use crate::format::guard::guarded;
+use crate::place::file::Stamp;
+use crate::place::{Location, Places};
+use crate::pool::blocking;
+
+/// Stretches of a contiguous dataset that are read as one, in bytes.
+const PIECE: u64 = 256 << 10;
+/// Largest chunk, in bytes.
+const MAX_CHUNK: u64 = 1 << 30;
+
+/// # Errors
+/// `Unprocessable` when the source does not name a dataset, or one of another shape.
+pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+    let Structure::Array(structure) = &source.structure else {
+        return Err(Error::unsupported("Of HDF5 files, single datasets are read yet: register each as an array."));
+    };
+    let [asset] = source.assets.as_slice() else {
+        return Err(Error::unsupported("Datasets that go over several HDF5 files are not read yet."));
+    };
+    for name in ["slice", "squeeze"] {
+        if source.parameters.get(name).is_some_and(|value| *value != Value::Bool(false) && !value.is_null()) {
+            return Err(Error::unsupported(format!("The parameter {name:?} of HDF5 files is not understood yet.")));
+        }
+    }
+    let path = path(source.parameters.get("dataset"))?;
+    let (location, structure) = (places.locate(&asset.data_uri)?, structure.clone());
+    let dataset = blocking(move || H5Dataset::new(location, path, structure)).await?;
+    Ok(Arc::new(H5Array(Arc::new(dataset))))
+}
+
+/// `"/entry/data"` or `["entry", "data"]`.
+fn path(given: Option<&Value>) -> Result<String> {
+    let keys: Option<Vec<&str>> = match given {
+        Some(Value::String(path)) => Some(path.split('/').collect()),
+        Some(Value::Array(keys)) => keys.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    let keys: Vec<&str> = keys.unwrap_or_default().into_iter().filter(|key| !key.is_empty()).collect();
+    if keys.is_empty() {
+        return Err(Error::unprocessable(
+            "Which dataset? Name it in the parameters of the data source, as in {\"dataset\": \"/entry/data\"}.",
+        ));
+    }
+    Ok(format!("/{}", keys.join("/")))
+}
+
+struct H5Array(Arc<H5Dataset>);
+
+#[async_trait]
+impl Dataset for H5Array {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.0.structure.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let region = positions(&self.0.structure, selection)?;
+        let dataset = self.0.clone();
+        let region = blocking(move || dataset.check_there(&region).map(|()| region)).await?;
+        Ok(Data::Array(chunked::read(&self.0, &self.0.structure.dtype, region).await?))
+    }
+}
+
+struct H5Dataset {
+    location: Location,
+    path: String,
+    structure: ArrayStructure,
+    grid: Vec<u64>,
+    /// Stands for the dataset among the chunks of its file.
+    layout: u64,
+}
+
+impl H5Dataset {
+    fn new(location: Location, path: String, structure: ArrayStructure) -> Result<Self> {
+        let file = location.open_file()?;
+        let index = Index::of(&file, &path).map_err(|e| at(e, &location))?;
+        let fits = index.itemsize == structure.dtype.itemsize()
+            && (index.shape.len() == structure.shape.len() || (index.shape == [1] && structure.shape.is_empty()));
+        if !fits {
+            return Err(Error::unprocessable(format!(
+                "The dataset {path} does not have the structure that is registered: it has the shape {:?} and items of {} bytes. Register it again.",
+                index.shape, index.itemsize
+            )));
+        }
+        let grid = grid(&index, &structure);
+        let bytes = grid.iter().fold(index.itemsize as u64, |bytes, len| bytes.saturating_mul(*len));
+        if bytes > MAX_CHUNK {
+            return Err(Error::unsupported(format!("The chunks of this dataset are larger than {MAX_CHUNK} bytes.")));
+        }
+        let mut hasher = DefaultHasher::new();
+        (&path, &grid).hash(&mut hasher);
+        Ok(Self { location, path, structure, grid, layout: hasher.finish() })
+    }
+
+    /// # Errors
+    /// `Busy` when the dataset does not reach so far yet.
+    fn check_there(&self, region: &Fitted) -> Result<()> {
+        let index = Index::of(&self.location.open_file()?, &self.path).map_err(|e| at(e, &self.location))?;
+        if region.0.iter().any(|axis| axis.count == 0) {
+            return Ok(());
+        }
+        for (axis, len) in region.0.iter().zip(&index.shape) {
+            let last = axis.start.max(axis.at(axis.count - 1));
+            if last >= *len {
+                return Err(Error::busy(format!(
+                    "The dataset has the shape {:?} so far, and position {last} was asked for. It may still be growing: try again.",
+                    index.shape
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn nbytes(&self) -> usize {
+        self.grid.iter().product::<u64>() as usize * self.structure.dtype.itemsize()
+    }
+}
+
+fn at(e: Error, location: &Location) -> Error {
+    e.context(format!("reading {}", location.absolute().display()))
+}
+
+/// The chunks of the file; of what has none, stretches.
+fn grid(index: &Index, structure: &ArrayStructure) -> Vec<u64> {
+    match &index.layout {
+        _ if structure.shape.is_empty() => Vec::new(),
+        Layout::Chunked { chunk, .. } => chunk.clone(),
+        Layout::Contiguous { .. } | Layout::Compact(_) => chunked::stretch(&index.shape, index.itemsize, PIECE),
+    }
+}
+
+impl Chunks for H5Dataset {
+    type Open = OpenDataset;
+
+    fn grid(&self) -> &[u64] {
+        &self.grid
+    }
+
+    fn open(self: &Arc<Self>) -> Result<OpenDataset> {
+        let file = self.location.open_file()?;
+        let index = Index::of(&file, &self.path).map_err(|e| at(e, &self.location))?;
+        if grid(&index, &self.structure) != self.grid || index.itemsize != self.structure.dtype.itemsize() {
+            // A contiguous dataset never grows.
+            return Err(Error::gone("The file was replaced by one of another structure. Register it again."));
+        }
+        Ok(OpenDataset { dataset: self.clone(), stamp: Stamp::of(&file), file, index })
+    }
+}
+
+struct OpenDataset {
+    dataset: Arc<H5Dataset>,
+    file: File,
+    stamp: Option<Stamp>,
+    index: Arc<Index>,
+}
+
+impl Load for OpenDataset {
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let loaded = match &self.index.layout {
+            Layout::Chunked { entries, .. } => match entries.get(index) {
+                Some(_) => {
+                    let shape = self.index.shape.iter().zip(&self.dataset.grid);
+                    let number = index.iter().zip(shape).fold(0u64, |number, (n, (len, chunk))| {
+                        number.wrapping_mul(len.div_ceil(*chunk)).wrapping_add(*n)
+                    });
+                    let key = self.stamp.map(|stamp| Key { stamp, layout: self.dataset.layout, number });
+                    recent::chunk(key, self.dataset.nbytes(), wanted, || self.chunk(index)).map(Some)
+                }
+                None => Ok(self.filled()),
+            },
+            Layout::Contiguous { address: Some(address) } => self.stretch(index, *address).map(Some),
+            Layout::Contiguous { address: None } => Ok(self.filled()),
+            Layout::Compact(items) => self.of_compact(index, items).map(Some),
+        };
+        loaded.map_err(|e| at(e, &self.dataset.location))
+    }
+}
+
+impl OpenDataset {
+    fn chunk(&self, index: &[u64]) -> Result<Vec<u8>> {
+        let nbytes = self.dataset.nbytes();
+        let Layout::Chunked { entries, filters, .. } = &self.index.layout else {
+            return Err(damaged("it has no chunks"));
+        };
+        let entry = entries.get(index).ok_or_else(|| damaged("a chunk is missing"))?;
+        if entry.size > MAX_CHUNK + (MAX_CHUNK >> 4) {
+            return Err(damaged(format!("a chunk says that it has {} bytes", entry.size)));
+        }
+        let mut stored = vec![0; entry.size as usize];
+        self.read(&mut stored, entry.address)?;
+        if filters.is_empty() {
+            return Ok(stored);
+        }
+        let itemsize = self.index.itemsize;
+        let decode = || apply_pipeline_with_limit(&stored, filters, entry.mask, itemsize, None, Some(nbytes + 64));
+        let items = guarded(decode).ok_or_else(|| damaged("a chunk contradicts itself"))?.map_err(|e| match e {
+            hdf5_reader::error::Error::UnsupportedFilter(filter) => {
+                Error::unsupported(format!("The dataset is compressed by a filter that is not known here: {filter}."))
+            }
+            e => damaged(format!("the chunk {index:?} is damaged: {e}")),
+        })?;
+        if items.len() != nbytes {
+            return Err(damaged(format!("the chunk {index:?} has {} bytes instead of {nbytes}", items.len())));
+        }
+        Ok(items)
+    }
+
+    /// A stretch of a contiguous dataset; at the end of an axis it is shorter, and zeros follow.
+    fn stretch(&self, index: &[u64], address: u64) -> Result<Bytes> {
+        let mut items = vec![0; self.dataset.nbytes()];
+        let (start, len) = self.span(index, items.len());
+        self.read(&mut items[..len], address.saturating_add(start))?;
+        Ok(items.into())
+    }
+
+    fn of_compact(&self, index: &[u64], all: &Bytes) -> Result<Bytes> {
+        let mut items = vec![0; self.dataset.nbytes()];
+        let (start, len) = self.span(index, items.len());
+        let from = all.get(start as usize..).and_then(|rest| rest.get(..len));
+        items[..len].copy_from_slice(from.ok_or_else(|| damaged("a dataset is shorter than its shape"))?);
+        Ok(items.into())
+    }
+
+    /// Where a stretch begins, and how much of it there is, in bytes.
+    fn span(&self, index: &[u64], nbytes: usize) -> (u64, usize) {
+        let itemsize = self.index.itemsize as u64;
+        let mut stride = itemsize;
+        let mut start = 0;
+        for ((n, len), size) in index.iter().zip(&self.dataset.grid).zip(&self.index.shape).rev() {
+            start += n * len * stride;
+            stride = stride.saturating_mul(*size);
+        }
+        (start, nbytes.min(stride.saturating_sub(start) as usize))
+    }
+
+    fn read(&self, buffer: &mut [u8], address: u64) -> Result<()> {
+        self.file.read_exact_at(buffer, address).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::busy("The HDF5 file is shorter than it says. It may still be written: try again.")
+            }
+            _ => damaged(e),
+        })
+    }
+
+    /// A chunk that was never written.
+    fn filled(&self) -> Option<Bytes> {
+        let fill = self.index.fill.as_ref()?;
+        Some(fill.repeat(self.dataset.nbytes() / fill.len().max(1)).into())
+    }
+}
