@@ -3,6 +3,7 @@
 import itertools
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 import tifffile
@@ -163,6 +164,12 @@ H5_LAYOUTS = [
     {"chunks": (2, 7, 10), "compression": "gzip", "maxshape": (None, 37, 45)},
     {"chunks": (2, 7, 10), "compression": "gzip", "maxshape": (None, None, 45)},
     {"chunks": (2, 7, 10), "scaleoffset": 0},
+    {"chunks": (2, 7, 10), "compression": "lzf"},
+    {"chunks": (1, 37, 45), **hdf5plugin.Bitshuffle(cname="lz4")},
+    {"chunks": (5, 37, 45), **hdf5plugin.Bitshuffle(cname="zstd")},
+    {"chunks": (2, 7, 11), **hdf5plugin.Bitshuffle(cname="none")},
+    {"chunks": (2, 37, 45), **hdf5plugin.Zstd()},
+    {"chunks": (2, 37, 45), **hdf5plugin.LZ4()},
 ]
 H5_DTYPES = ["u1", "i2", ">u2", "u4", "i8", "f2", "f4", ">f8", "bool", "c8", "S5"]
 
@@ -230,7 +237,7 @@ def test_what_an_hdf5_file_does_not_have(files):
     path = directory / "poor.h5"
     with h5py.File(path, "w") as file:
         file["group/x"] = np.arange(3)
-        file.create_dataset("packed", data=np.arange(100), chunks=(10,), compression="lzf")
+        file.create_dataset("packed", data=np.arange(10_000), chunks=(10_000,), **hdf5plugin.Blosc())
     like = np.arange(3)
     for name, parameters, mistake in [
         ("none", {}, "Which dataset"),
@@ -239,7 +246,7 @@ def test_what_an_hdf5_file_does_not_have(files):
         ("packed", {"dataset": "packed"}, "filter"),
         ("wrong", {"dataset": "group/x"}, "Register it again"),
     ]:
-        structure = np.arange(100) if name == "packed" else like.astype("i2") if name == "wrong" else like
+        structure = np.arange(10_000) if name == "packed" else like.astype("i2") if name == "wrong" else like
         registered(server, path, structure, "application/x-hdf5", parameters=parameters, key=f"poor-{name}")
         with server.http() as http:
             reply = http.get(f"/array/full/poor-{name}?format=application/json")

@@ -64,10 +64,12 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
     let itemsize = dtype.itemsize();
     let shape = region.shape();
     let plan = Arc::new(Plan::new(&region.0, chunks.grid(), itemsize));
+    // What is decoded is in memory, too, if only a part of it goes out.
+    let chunk = chunks.grid().iter().fold(itemsize, |bytes, len| bytes.saturating_mul(*len as usize));
     let chunks = chunks.clone();
     if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
         // All in one go.
-        let room = ANSWERS.take(plan.nbytes(&band)).await?;
+        let room = ANSWERS.take(plan.nbytes(&band).max(chunk)).await?;
         let items = room.hold(blocking(move || assemble(&chunks.open()?, &plan, &band, itemsize)).await?);
         return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
     }
@@ -77,7 +79,7 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
         .map(move |(n, band)| {
             let (open, plan) = (open.clone(), plan.clone());
             async move {
-                let nbytes = plan.nbytes(&band);
+                let nbytes = plan.nbytes(&band).max(chunk);
                 let room = if n == 0 { ANSWERS.take(nbytes).await? } else { ANSWERS.more(nbytes).await };
                 Ok(room.hold(blocking(move || assemble(&*open, &plan, &band, itemsize)).await?))
             }

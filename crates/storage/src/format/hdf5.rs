@@ -20,6 +20,7 @@ mod attribute;
 mod checksum;
 mod column;
 mod datatype;
+mod filters;
 mod group;
 mod header;
 mod heap;

@@ -12,6 +12,7 @@ use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, St
 use hdf5_reader::filters::apply_pipeline_with_limit;
 use serde_json::Value;
 
+use super::filters::FILTERS;
 use super::index::{Index, Layout, damaged};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
@@ -24,7 +25,7 @@ use crate::pool::blocking;
 /// Stretches of a contiguous dataset that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
 /// Largest chunk, in bytes.
-const MAX_CHUNK: u64 = 1 << 30;
+pub(super) const MAX_CHUNK: u64 = 1 << 30;
 
 /// # Errors
 /// `Unprocessable` when the source does not name a dataset, or one of another shape.
@@ -209,7 +210,8 @@ impl OpenDataset {
             return Ok(stored);
         }
         let itemsize = self.index.itemsize;
-        let decode = || apply_pipeline_with_limit(&stored, filters, entry.mask, itemsize, None, Some(nbytes + 64));
+        let decode =
+            || apply_pipeline_with_limit(&stored, filters, entry.mask, itemsize, Some(&FILTERS), Some(nbytes + 64));
         let items = guarded(decode).ok_or_else(|| damaged("a chunk contradicts itself"))?.map_err(|e| match e {
             hdf5_reader::error::Error::UnsupportedFilter(filter) => {
                 Error::unsupported(format!("The dataset is compressed by a filter that is not known here: {filter}."))

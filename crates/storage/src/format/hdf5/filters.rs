@@ -1,0 +1,213 @@
+//! Filters of HDF5 that its library does not have by itself, by their registered numbers: LZF as h5py writes it,
+//! Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
+
+use std::io::Read;
+use std::sync::LazyLock;
+
+use hdf5_reader::error::Error;
+use hdf5_reader::filters::FilterRegistry;
+
+use super::read::MAX_CHUNK;
+
+type Result<T> = std::result::Result<T, Error>;
+
+pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
+    let mut registry = FilterRegistry::new();
+    registry.register(32000, Box::new(|filter, data, _| lzf(data, filter.client_data.get(2).copied())));
+    registry.register(32008, Box::new(|filter, data, itemsize| bitshuffle(data, &filter.client_data, itemsize)));
+    registry.register(32015, Box::new(|_, data, _| zstd_frame(data, None)));
+    registry
+});
+
+fn bad(why: &str) -> Error {
+    Error::InvalidData(why.into())
+}
+
+/// A size that a file names, if it can be that of a chunk.
+fn bounded(bytes: u64) -> Result<usize> {
+    let bytes = (bytes <= MAX_CHUNK).then_some(bytes).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| bad("a chunk is too large"))
+}
+
+fn zstd_frame(data: &[u8], expected: Option<usize>) -> Result<Vec<u8>> {
+    let told = zstd::zstd_safe::get_frame_content_size(data).ok().flatten();
+    let size = match (expected, told) {
+        (Some(size), _) => size,
+        (None, Some(size)) => bounded(size)?,
+        (None, None) => {
+            let mut out = Vec::new();
+            let mut decoder = zstd::stream::read::Decoder::new(data)?.take(MAX_CHUNK + 1);
+            decoder.read_to_end(&mut out)?;
+            bounded(out.len() as u64)?;
+            return Ok(out);
+        }
+    };
+    Ok(zstd::bulk::decompress(data, size)?)
+}
+
+/// Marc Lehmann's LZF: runs of literals, and copies of what came before.
+fn lzf(data: &[u8], size: Option<u32>) -> Result<Vec<u8>> {
+    let size = bounded(size.unwrap_or_default().into())?;
+    let mut out = Vec::with_capacity(size);
+    let mut rest = data;
+    let short = || bad("LZF data end too early");
+    let next = |rest: &mut &[u8]| -> Result<usize> {
+        let (first, after) = rest.split_first().ok_or_else(short)?;
+        *rest = after;
+        Ok(usize::from(*first))
+    };
+    while !rest.is_empty() {
+        let control = next(&mut rest)?;
+        if control < 32 {
+            let (literals, after) = rest.split_at_checked(control + 1).ok_or_else(short)?;
+            out.extend_from_slice(literals);
+            rest = after;
+        } else {
+            let mut len = control >> 5;
+            if len == 7 {
+                len += next(&mut rest)?;
+            }
+            let offset = (control & 0x1f) << 8 | next(&mut rest)?;
+            let from =
+                out.len().checked_sub(offset + 1).ok_or_else(|| bad("LZF data refer to before their beginning"))?;
+            // It may run into what it makes.
+            for at in from..from + len + 2 {
+                out.push(out[at]);
+            }
+        }
+        if out.len() > size {
+            return Err(bad("LZF data are longer than their chunk"));
+        }
+    }
+    Ok(out)
+}
+
+/// Elements of a block come in multiples of so many; the last ones of a chunk, if fewer, are stored as they are.
+const MULTIPLE: usize = 8;
+
+/// Bitshuffle: `[version, version, size of an element, elements of a block, compressor, level]`.
+fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8>> {
+    let parameter = |n: usize| parameters.get(n).map_or(0, |value| *value as usize);
+    let element = Some(parameter(2)).filter(|size| *size > 0).unwrap_or(itemsize);
+    if element == 0 || element > 1 << 16 {
+        return Err(bad("Bitshuffle elements have an odd size"));
+    }
+    let compressor = parameter(4);
+    if compressor == 0 {
+        let block = Some(parameter(3)).filter(|block| *block > 0).unwrap_or_else(|| default_block(element));
+        let mut out = vec![0; data.len()];
+        let mut at = 0;
+        for count in blocks(data.len() / element, block)? {
+            unshuffle(&data[at..][..count * element], &mut out[at..][..count * element], element);
+            at += count * element;
+        }
+        out[at..].copy_from_slice(&data[at..]);
+        return Ok(out);
+    }
+    let short = || bad("Bitshuffle data end too early");
+    let (total, rest) = data.split_first_chunk::<8>().ok_or_else(short)?;
+    let (block, mut rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+    let total = bounded(u64::from_be_bytes(*total))?;
+    let mut out = vec![0; total];
+    let mut at = 0;
+    for count in blocks(total / element, u32::from_be_bytes(*block) as usize / element)? {
+        let (len, after) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        let (packed, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
+        rest = after;
+        let size = count * element;
+        let shuffled = match compressor {
+            2 => lz4_flex::block::decompress(packed, size).map_err(|e| bad(&e.to_string()))?,
+            3 => zstd_frame(packed, Some(size))?,
+            other => return Err(Error::UnsupportedFilter(format!("Bitshuffle with compressor {other}"))),
+        };
+        if shuffled.len() != size {
+            return Err(bad("a block of Bitshuffle has another size than it should"));
+        }
+        unshuffle(&shuffled, &mut out[at..][..size], element);
+        at += size;
+    }
+    let left = rest.get(..total - at).ok_or_else(short)?;
+    out[at..].copy_from_slice(left);
+    Ok(out)
+}
+
+/// As Bitshuffle chooses it: blocks of 8 KiB.
+fn default_block(element: usize) -> usize {
+    (8192 / element / MULTIPLE * MULTIPLE).max(128)
+}
+
+/// The elements of each block; what is left is fewer than a multiple.
+fn blocks(elements: usize, block: usize) -> Result<impl Iterator<Item = usize>> {
+    let block = block / MULTIPLE * MULTIPLE;
+    if block == 0 {
+        return Err(bad("blocks of Bitshuffle are empty"));
+    }
+    let last = elements % block / MULTIPLE * MULTIPLE;
+    Ok(std::iter::repeat_n(block, elements / block).chain((last > 0).then_some(last)))
+}
+
+/// Puts together what lies bit by bit: first the lowest bit of the first byte of all elements, and so on.
+fn unshuffle(shuffled: &[u8], out: &mut [u8], element: usize) {
+    let groups = out.len() / element / MULTIPLE;
+    for byte in 0..element {
+        let planes = &shuffled[byte * 8 * groups..][..8 * groups];
+        for group in 0..groups {
+            let mut bits = 0;
+            for plane in 0..8 {
+                bits |= u64::from(planes[plane * groups + group]) << (8 * plane);
+            }
+            for (n, value) in transposed(bits).to_le_bytes().into_iter().enumerate() {
+                out[(group * MULTIPLE + n) * element + byte] = value;
+            }
+        }
+    }
+}
+
+/// Rows and columns of eight by eight bits exchanged (Hacker's Delight, 7-3).
+fn transposed(mut bits: u64) -> u64 {
+    for (mask, shift) in [(0x00aa_00aa_00aa_00aa, 7), (0x0000_cccc_0000_cccc, 14), (0x0000_0000_f0f0_f0f0, 28)] {
+        let swapped = (bits ^ bits >> shift) & mask;
+        bits ^= swapped ^ swapped << shift;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lzf_copies_what_came_before() {
+        // "abc", then nine bytes from three back; h5py's filter writes the like.
+        let packed = [2, b'a', b'b', b'c', 7 << 5, 0, 2];
+        assert_eq!(lzf(&packed, Some(12)).unwrap(), b"abcabcabcabc");
+        for (packed, size) in [(&packed[..], 11), (&packed[..6], 12), (&[32, 5][..], 12)] {
+            assert!(lzf(packed, Some(size)).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_shuffled_comes_back(groups in 1usize..9, element in 1usize..9, seed in any::<u64>()) {
+            let count = groups * MULTIPLE;
+            let items: Vec<u8> = (0..count * element).map(|n| (seed.wrapping_mul(n as u64 + 1) >> 29) as u8).collect();
+            let mut shuffled = vec![0; items.len()];
+            for (byte, bit, n) in (0..element).flat_map(|b| (0..8).flat_map(move |k| (0..count).map(move |n| (b, k, n)))) {
+                let set = items[n * element + byte] >> bit & 1;
+                shuffled[(byte * 8 + bit) * groups + n / 8] |= set << (n % 8);
+            }
+            let mut out = vec![0; items.len()];
+            unshuffle(&shuffled, &mut out, element);
+            prop_assert_eq!(out, items);
+        }
+
+        #[test]
+        fn nonsense_is_an_error_or_something(data in prop::collection::vec(any::<u8>(), 0..200), element in 0u32..9, kind in 0u32..4) {
+            let _ = lzf(&data, Some(1000));
+            let _ = bitshuffle(&data, &[0, 0, element, 0, kind], 4);
+            let _ = zstd_frame(&data, None);
+        }
+    }
+}
