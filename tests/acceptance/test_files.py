@@ -232,6 +232,29 @@ def test_a_growing_hdf5_file(files):
         np.testing.assert_array_equal(array[2:9], frames[2:9])
 
 
+@pytest.mark.parametrize("chunks", [None, (1, 20, 30), (3, 10, 30)])
+def test_a_dataset_over_several_hdf5_files(files, chunks):
+    directory, server = files
+    frames = made("u4", (14, 20, 30))
+    paths = []
+    for n, (start, stop) in enumerate([(0, 5), (5, 6), (6, 14)]):
+        paths.append(directory / f"run-{chunks}-{n}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            file.create_dataset("entry/data", data=frames[start:stop], chunks=chunks and (min(chunks[0], stop - start), *chunks[1:]))
+    array = registered(
+        server,
+        paths,
+        frames,
+        "application/x-hdf5",
+        "data_uris",
+        {"dataset": "entry/data"},
+        f"run-{chunks and chunks[0]}",
+    )
+    np.testing.assert_array_equal(array.read(), frames)
+    np.testing.assert_array_equal(array[4:8, ::3, -7:], frames[4:8, ::3, -7:])
+    np.testing.assert_array_equal(array[::-5, 3], frames[::-5, 3])
+
+
 def test_what_an_hdf5_file_does_not_have(files):
     directory, server = files
     path = directory / "poor.h5"

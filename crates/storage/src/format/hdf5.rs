@@ -29,6 +29,7 @@ mod index;
 mod plan;
 mod read;
 mod replay;
+mod series;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::Fitted;
-use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, Structure};
+use girih_model::{ArrayStructure, DType, Data, DataSource, Error, Result, Selection, Structure};
 use hdf5_reader::filters::apply_pipeline_with_limit;
 use serde_json::Value;
 
 use super::filters::FILTERS;
 use super::index::{Index, Layout, damaged};
+use super::series::Series;
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
@@ -33,18 +34,23 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
     let Structure::Array(structure) = &source.structure else {
         return Err(Error::unsupported("Of HDF5 files, single datasets are read yet: register each as an array."));
     };
-    let [asset] = source.assets.as_slice() else {
-        return Err(Error::unsupported("Datasets that go over several HDF5 files are not read yet."));
-    };
     for name in ["slice", "squeeze"] {
         if source.parameters.get(name).is_some_and(|value| *value != Value::Bool(false) && !value.is_null()) {
             return Err(Error::unsupported(format!("The parameter {name:?} of HDF5 files is not understood yet.")));
         }
     }
     let path = path(source.parameters.get("dataset"))?;
-    let (location, structure) = (places.locate(&asset.data_uri)?, structure.clone());
-    let dataset = blocking(move || H5Dataset::new(location, path, structure)).await?;
-    Ok(Arc::new(H5Array(Arc::new(dataset))))
+    let mut assets: Vec<_> = source.assets.iter().collect();
+    assets.sort_by_key(|asset| asset.num);
+    let mut files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
+    let structure = structure.clone();
+    let dataset = blocking(move || -> Result<Arc<dyn Dataset>> {
+        Ok(match files.len() {
+            1 => Arc::new(H5Array(Arc::new(H5Dataset::new(files.remove(0), path, structure)?))),
+            _ => Arc::new(Series::new(files, &path, structure)?),
+        })
+    });
+    dataset.await
 }
 
 /// `"/entry/data"` or `["entry", "data"]`.
@@ -79,7 +85,7 @@ impl Dataset for H5Array {
     }
 }
 
-struct H5Dataset {
+pub(super) struct H5Dataset {
     location: Location,
     path: String,
     structure: ArrayStructure,
@@ -108,6 +114,23 @@ impl H5Dataset {
         let mut hasher = DefaultHasher::new();
         (&path, &grid).hash(&mut hasher);
         Ok(Self { location, path, structure, grid, layout: hasher.finish() })
+    }
+
+    /// One of several files that continue each other along the first axis, and how long it is there.
+    pub(super) fn part(location: Location, path: &str, dtype: &DType, others: &[u64]) -> Result<(u64, Self)> {
+        let index = Index::of(&location.open_file()?, path).map_err(|e| at(e, &location))?;
+        let len = index.shape.first().copied().unwrap_or_default();
+        if index.shape.get(1..) != Some(others) {
+            return Err(at(
+                Error::unprocessable(format!(
+                    "The files do not have the structure that is registered: one has the shape {:?}. Register them again.",
+                    index.shape
+                )),
+                &location,
+            ));
+        }
+        let structure = ArrayStructure::new(dtype.clone(), index.shape.clone());
+        Ok((len, Self::new(location, path.to_owned(), structure)?))
     }
 
     /// # Errors
@@ -165,7 +188,7 @@ impl Chunks for H5Dataset {
     }
 }
 
-struct OpenDataset {
+pub(super) struct OpenDataset {
     dataset: Arc<H5Dataset>,
     file: File,
     stamp: Option<Stamp>,
