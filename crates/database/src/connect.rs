@@ -11,10 +11,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::Semaphore;
 
+use crate::Database;
+use crate::epoch::Epoch;
 use crate::hand::Hand;
 use crate::reserve::Reserve;
 use crate::transaction::Writer;
-use crate::{Database, epoch};
 
 /// `girh` in ASCII: marks a database file as ours (`PRAGMA application_id`).
 const APPLICATION_ID: i64 = 0x6769_7268;
@@ -83,7 +84,8 @@ impl Database {
             false => (path_of(uri)?, None),
         };
         let missing = if temporary.is_some() { Missing::Create } else { missing };
-        let was_open = epoch::is_open(&path);
+        let epoch = Epoch::of(&path);
+        let was_open = epoch.is_open();
         match (state(&path).await?, missing) {
             (State::Ours { version }, _) if version == SCHEMA_VERSION => {}
             (State::Ours { version }, _) => return Err(wrong_version(&path, version)),
@@ -132,7 +134,7 @@ impl Database {
             searches,
             paths: Default::default(),
             reserve,
-            epoch: Default::default(),
+            epoch: Arc::new(epoch),
             _temporary: temporary,
         };
         database.resume_epoch(was_open).await?;
@@ -183,6 +185,7 @@ impl Database {
             .fetch_one(&mut db)
             .await
             .internal(|| "counting nodes".into())?;
+        db.close().await.internal(|| "closing the catalog".into())?;
         let file_size = std::fs::metadata(&path).map(|m| m.len()).unwrap_or_default();
         Ok(Info { file: path, schema_version: version, current_schema_version: SCHEMA_VERSION, nodes, file_size })
     }
@@ -195,6 +198,7 @@ impl Database {
         self.health.close().await;
         self.readers.close().await;
         self.writer.close().await;
+        self.epoch.closed().await;
     }
 
     /// Answers when the database does.
@@ -292,6 +296,7 @@ async fn state(path: &Path) -> Result<State> {
         .fetch_one(&mut db)
         .await
         .or_error(|e| cannot_open(path, e))?;
+    db.close().await.or_error(|e| cannot_open(path, e))?;
     Ok(match (id, tables) {
         (APPLICATION_ID, _) => State::Ours { version },
         (0, 0) => State::Blank,
@@ -310,7 +315,11 @@ async fn migrate(path: &Path, create: bool) -> Result<()> {
         // Another process may be at it as well: ask again under the lock.
         let mut tx = db.begin_with("BEGIN IMMEDIATE").await.or_error(cannot)?;
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await.or_error(cannot)?;
-        let Some(migration) = usize::try_from(version).ok().and_then(|n| MIGRATIONS.get(n)) else { return Ok(()) };
+        let Some(migration) = usize::try_from(version).ok().and_then(|n| MIGRATIONS.get(n)) else {
+            tx.rollback().await.or_error(cannot)?;
+            // Otherwise it would be closed some time later, and the database not be when everybody else has closed it.
+            return db.close().await.or_error(cannot);
+        };
         sqlx::raw_sql(*migration).execute(&mut *tx).await.or_error(cannot)?;
         let mark = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};", version + 1);
         sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(&mut *tx).await.or_error(cannot)?;

@@ -5,8 +5,9 @@
 //! there is one more number in every version of data, which becomes another whenever that may have happened. It lies in
 //! the row of the root, which has no data of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use girih_model::Result;
 
@@ -14,12 +15,40 @@ use crate::fault::Sqlx;
 use crate::hand::Touched;
 use crate::{Database, now};
 
-#[derive(Debug, Default)]
+/// How long connections that are on their way back to their pools are waited for, and how often is looked.
+const CLOSING: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
 pub(crate) struct Epoch {
+    /// The file beside the database that is there while somebody has it open.
+    log: PathBuf,
     /// A time, in microseconds: no number comes again.
     number: AtomicI64,
     /// The database has not been told yet.
     untold: AtomicBool,
+}
+
+impl Epoch {
+    /// Of the database in this file.
+    pub(crate) fn of(database: &Path) -> Self {
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        Self { log: log.into(), number: AtomicI64::new(0), untold: AtomicBool::new(false) }
+    }
+
+    /// Whether the database is open, or was not closed: SQLite keeps what was written last in a file beside it until then.
+    pub(crate) fn is_open(&self) -> bool {
+        std::fs::metadata(&self.log).is_ok_and(|log| log.len() > 0)
+    }
+
+    /// Waits until the database is closed; other processes may have it open for longer.
+    pub(crate) async fn closed(&self) {
+        let until = Instant::now() + CLOSING;
+        while self.is_open() && Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
 }
 
 impl Database {
@@ -65,13 +94,6 @@ impl Database {
     }
 }
 
-/// Whether a database is open, or was not closed: SQLite keeps what was written last in a file beside it until then.
-pub(crate) fn is_open(database: &Path) -> bool {
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use crate::{Database, Missing};
@@ -87,6 +109,10 @@ mod tests {
         let next = first.epoch();
         assert!(next > begun);
         first.close().await;
+        // On a busy machine a connection may take longer to get there.
+        for _ in 0..100 {
+            first.epoch.closed().await;
+        }
         drop(first);
         let second = open().await;
         assert_eq!(second.epoch(), next, "it was closed");
