@@ -82,8 +82,8 @@ impl Engine {
             }
             let Some(node) = self.find_zarr_node(caller, &member).await? else { continue };
             if let ZarrNode::Group { columns: Some(columns), .. } = &node {
-                let columns = columns.iter().map(|column| member.child(column));
-                paths.extend(columns.collect::<Result<Vec<_>>>()?);
+                // What no path can name cannot be asked for.
+                paths.extend(columns.iter().filter_map(|column| member.child(column).ok()));
             }
             let below = member.below(path).ok_or_else(|| no_such_entry(&member))?;
             if !below.is_root() {

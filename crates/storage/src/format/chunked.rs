@@ -73,14 +73,19 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
         let items = room.hold(blocking(move || assemble(&chunks.open()?, &plan, &band, itemsize)).await?);
         return Ok(ArrayData { dtype: dtype.clone(), shape, pieces: stream::iter([Ok(items)]).boxed() });
     }
+    // Who gets none is told before the answer begins.
+    let first = plan.first().map_or(0, |band| plan.nbytes(&band).max(chunk));
+    let mut first = Some(ANSWERS.take(first).await?);
     let bands = plan.bands();
     let open = Arc::new(blocking(move || chunks.open()).await?);
-    let pieces = stream::iter(bands.enumerate())
-        .map(move |(n, band)| {
-            let (open, plan) = (open.clone(), plan.clone());
+    let pieces = stream::iter(bands)
+        .map(move |band| {
+            let (open, plan, taken) = (open.clone(), plan.clone(), first.take());
             async move {
-                let nbytes = plan.nbytes(&band).max(chunk);
-                let room = if n == 0 { ANSWERS.take(nbytes).await? } else { ANSWERS.more(nbytes).await };
+                let room = match taken {
+                    Some(room) => room,
+                    None => ANSWERS.more(plan.nbytes(&band).max(chunk)).await,
+                };
                 Ok(room.hold(blocking(move || assemble(&*open, &plan, &band, itemsize)).await?))
             }
         })
