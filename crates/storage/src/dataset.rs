@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::{Axis, Fitted};
-use girih_model::{ArrayStructure, Data, Error, Part, Result, Selection, Structure};
+use girih_model::{ArrayStructure, Data, Error, Json, Part, Result, Selection, Structure};
 
 use crate::format::zarr::Stored;
 pub use crate::place::file::WriteId;
@@ -38,7 +38,20 @@ pub trait Dataset: Send + Sync {
         Err(Error::unsupported("This node does not support writing."))
     }
 
-    /// A named part: the child of a group in a file.
+    /// What the file itself says of its content (attributes, tags): a JSON object.
+    fn metadata(&self) -> Json {
+        Json::object()
+    }
+
+    /// The names of a container's children, in the order of the file. Those that cannot be opened are among them.
+    async fn keys(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// A named part: a column of a table, the child of a group in a file.
+    ///
+    /// # Errors
+    /// When there is such a child that cannot be opened: `Gone` for a link that leads nowhere.
     async fn child(&self, _key: &str) -> Result<Option<Arc<dyn Dataset>>> {
         Ok(None)
     }

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Json, Result, Structure};
+use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Json, Result, Spec, Structure};
+use serde_json::{Map, Value};
 
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
@@ -45,6 +46,11 @@ pub trait Format: Send + Sync {
 
     /// File-name extensions, and names for `?format=`; the preferred one first, without dots.
     fn extensions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Endings of the names of files (and directories) of this media type, without the first dot.
+    fn suffixes(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -85,6 +91,14 @@ pub trait Format: Send + Sync {
         Err(self.cannot_decode(structure.family()))
     }
 
+    /// Finds out what is in files of this media type, so that they can be registered. Reads no more than it must.
+    ///
+    /// # Errors
+    /// `Unprocessable` when they are not what the media type says, `Unsupported` when this kind is not read.
+    async fn inspect(&self, _files: &Files, _places: &Places) -> Result<Inspected> {
+        Err(Error::unsupported(format!("Files of the media type {} cannot be registered.", self.media_type())))
+    }
+
     /// Opens a data source of this media type for reading and, if it is ours, for writing.
     async fn open(&self, _source: &DataSource, _places: &Places) -> Result<Arc<dyn Dataset>> {
         Err(Error::unsupported(format!("Data sources of the media type {} cannot be read.", self.media_type())))
@@ -107,6 +121,32 @@ pub trait Format: Send + Sync {
             "Bodies of the media type {} cannot be read as data of the family {family}.",
             self.media_type()
         ))
+    }
+}
+
+/// Files that are to become a node.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// With its parameters.
+    pub media_type: String,
+    /// Arguments of the format, as in a data source.
+    pub parameters: Map<String, Value>,
+    /// With their names and places in lists, as in a data source.
+    pub assets: Vec<Asset>,
+}
+
+/// What is in files.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    pub structure: Structure,
+    /// What the files say of themselves: a JSON object.
+    pub metadata: Json,
+    pub specs: Vec<Spec>,
+}
+
+impl From<Structure> for Inspected {
+    fn from(structure: Structure) -> Self {
+        Self { structure, metadata: Json::object(), specs: Vec::new() }
     }
 }
 
@@ -175,6 +215,16 @@ pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
     let bare = media_type.split(';').next().unwrap_or_default().trim();
     let find = |wanted: &str| FORMATS.iter().copied().find(|format| format.media_type().eq_ignore_ascii_case(wanted));
     find(media_type).or_else(|| find(bare))
+}
+
+/// The media type of the files with this name, by the longest of its endings that is known: of `a.tar.gz`, `tar.gz` comes
+/// before `gz`.
+pub fn media_type_of(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    let endings = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+    endings.into_iter().find_map(|ending| {
+        FORMATS.iter().find(|format| format.suffixes().contains(&ending)).map(|format| format.media_type())
+    })
 }
 
 /// The format that encodes this family and has this media type or extension.

@@ -14,6 +14,6 @@ pub mod pool;
 mod storage;
 
 pub use dataset::{Dataset, StoredBytes, Write, WriteId};
-pub use format::{EncodeOptions, Encoded, FORMATS, Format};
+pub use format::{EncodeOptions, Encoded, FORMATS, Files, Format, Inspected};
 pub use place::{Directory, Location, Places};
 pub use storage::{Storage, StorageOptions, default_media_type};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result, Structure};
 
 use crate::dataset::Dataset;
-use crate::format;
+use crate::format::{self, Files, Inspected};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
@@ -40,6 +40,16 @@ impl Storage {
             .filter(|format| format.opens().contains(&source.family()))
             .ok_or_else(|| unreadable(&source.mimetype))?;
         format.open(source, &self.options.places).await
+    }
+
+    /// Finds out what is in files, so that they can be registered.
+    ///
+    /// # Errors
+    /// `UnsupportedMediaType` when no format reads this media type; `Gone` or `Forbidden` for the files; those of
+    /// [`format::Format::inspect`].
+    pub async fn inspect(&self, files: &Files) -> Result<Inspected> {
+        let format = format::by_media_type(&files.media_type).filter(|format| !format.opens().is_empty());
+        format.ok_or_else(|| unreadable(&files.media_type))?.inspect(files, &self.options.places).await
     }
 
     /// Checks that files can be registered: some format reads them, and they lie where we may read, links
