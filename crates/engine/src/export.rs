@@ -148,7 +148,7 @@ impl Engine {
 
 async fn export_tree(found: Found, path: &NodePath, request: ExportRequest) -> Result<Exported> {
     let (format, parameters) = choose(Family::Container, &request.wanted)?;
-    let tree = found.tree(request.selection.fields)?;
+    let tree = found.tree(request.selection.fields).await?;
     let options = options(parameters, request.query, tree.metadata.clone(), path);
     Ok(Exported::Body { encoded: format.encode(Data::Tree(tree), &options).await?, etag: None, content_encoding: None })
 }

@@ -8,7 +8,7 @@ use girih_storage::Dataset;
 
 use crate::access::Permission;
 use crate::engine::{Mount, Open};
-use crate::{Caller, Engine};
+use crate::{Caller, Engine, inside};
 
 /// Something with a path: a node of a catalog, a mount point, or a named part of a node's data.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Want {
     pub data_sources: bool,
+    /// Nothing but paths matters, not even families.
+    pub only_names: bool,
 }
 
 /// What a path leads to.
@@ -72,11 +74,11 @@ impl Found {
     }
 
     /// As its callers see it.
-    pub(crate) fn entry(self) -> Entry {
+    pub(crate) async fn entry(self) -> Entry {
         match self {
             Found::Above { path, children } => entry_above(path, children.len()),
             Found::Node { mount, node } => mount.entry(node),
-            Found::Part { path, dataset, .. } => part_entry(path, &*dataset),
+            Found::Part { path, dataset, .. } => inside::entry(path, &dataset).await,
         }
     }
 
@@ -119,13 +121,17 @@ impl Mount {
     pub(crate) fn entry(&self, node: Node) -> Entry {
         let container = node.family == Family::Container;
         let is_root = node.path.is_root();
+        let in_file = match &node.structure {
+            Some(Structure::Container(container)) => container.keys.len() as u64,
+            _ => 0,
+        };
         Entry {
             path: self.served_path(&node),
             family: node.family,
             metadata: self.metadata.clone().filter(|_| is_root).unwrap_or(node.metadata),
             specs: if is_root && !self.specs.is_empty() { self.specs.clone() } else { node.specs },
             structure: node.structure,
-            count: node.children,
+            count: node.children.max(in_file),
             sorting: if container { vec![Sort { key: SortKey::Created, descending: false }] } else { Vec::new() },
             access_tags: Some(Vec::new()),
             data_sources: None,
@@ -163,10 +169,20 @@ impl Engine {
                 let sources =
                     if want.data_sources { Some(mount.database().data_sources(node.id).await?) } else { None };
                 let limit = self.inner.options.children_count_limit.map(|limit| limit.saturating_add(1));
-                let count = node.children.min(limit.unwrap_or(u64::MAX));
-                Ok(Entry { data_sources: sources, count, ..mount.entry(node) })
+                let in_file = match &node.structure {
+                    // Who registered it has not said.
+                    Some(Structure::Container(container)) if container.keys.is_empty() => match mount.open(&node).await
+                    {
+                        Ok(dataset) => dataset.keys().await.map_or(0, |keys| keys.len() as u64),
+                        Err(_) => 0,
+                    },
+                    _ => 0,
+                };
+                let entry = mount.entry(node);
+                let count = entry.count.max(in_file).min(limit.unwrap_or(u64::MAX));
+                Ok(Entry { data_sources: sources, count, ..entry })
             }
-            found => Ok(found.entry()),
+            found => Ok(found.entry().await),
         }
     }
 
@@ -216,21 +232,5 @@ impl Engine {
                 Err(Error::unsupported(format!("This node does not support {what}.")))
             }
         }
-    }
-}
-
-/// A part of a node's data, as its callers see it.
-fn part_entry(path: NodePath, dataset: &dyn Dataset) -> Entry {
-    let structure = dataset.structure();
-    Entry {
-        path,
-        family: structure.family(),
-        metadata: Json::object(),
-        specs: Vec::new(),
-        count: 0,
-        structure: Some(structure),
-        sorting: Vec::new(),
-        access_tags: None,
-        data_sources: None,
     }
 }

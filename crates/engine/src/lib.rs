@@ -14,6 +14,7 @@ pub mod create;
 pub mod delete;
 pub mod export;
 pub mod find;
+mod inside;
 pub mod read;
 pub mod search;
 pub mod settings;

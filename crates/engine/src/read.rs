@@ -7,14 +7,15 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use girih_database::{Cursor, Database, Page, Scope, Search};
 use girih_model::{
-    Data, Error, Family, Filter, Management, Node, NodeId, NodePath, Result, Selection, TreeData, TreeEntry,
+    Data, Error, Family, Filter, Json, Management, Node, NodeId, NodePath, Result, Selection, Spec, Structure,
+    TreeData, TreeEntry,
 };
 use girih_storage::Dataset;
 
 use crate::access::Permission;
 use crate::engine::Mount;
 use crate::find::Found;
-use crate::{Caller, Engine, Entry};
+use crate::{Caller, Engine, Entry, inside};
 
 /// Children looked up at a time while a tree is walked.
 const TREE_PAGE: u64 = 300;
@@ -43,22 +44,27 @@ impl Found {
             }
             Found::Part { mount, node, path, dataset } => {
                 let version = version(&mount, &node);
-                let entry = Entry { path, family: dataset.structure().family(), ..mount.entry(node) };
+                let entry = inside::entry(path, &dataset).await;
                 Ok(Opened { version, entry, dataset })
             }
             Found::Above { .. } => Err(Error::unsupported("This node has no data.")),
         }
     }
 
-    /// A container of the catalog, or these of its children, as a tree.
-    pub(crate) fn tree(self, fields: Option<Vec<String>>) -> Result<TreeData> {
+    /// A container, or these of its children, as a tree.
+    pub(crate) async fn tree(self, fields: Option<Vec<String>>) -> Result<TreeData> {
         match self {
-            Found::Node { mount, node } if node.structure.is_none() => {
-                let walk = Walk::new(mount.clone(), node.id, fields);
+            Found::Node { mount, node } => {
+                let level = match node.structure {
+                    None => Level::of_catalog(&node),
+                    Some(_) => Level::of_file(&NodePath::root(), mount.open(&node).await?).await?,
+                };
+                let walk = Walk::new(mount.clone(), level, fields);
                 Ok(TreeData { metadata: mount.entry(node).metadata, entries: walk.entries() })
             }
-            Found::Node { .. } | Found::Part { .. } => {
-                Err(Error::unsupported("Containers inside files cannot be exported yet. Export their children."))
+            Found::Part { mount, dataset, .. } => {
+                let level = Level::of_file(&NodePath::root(), dataset.clone()).await?;
+                Ok(TreeData { metadata: dataset.metadata(), entries: Walk::new(mount, level, fields).entries() })
             }
             Found::Above { .. } => {
                 Err(Error::unsupported("Several catalogs are mounted below this container. Export each of them."))
@@ -88,13 +94,13 @@ impl Engine {
         let found = self.find(path).await?;
         found.must_be(families)?;
         match found.family() {
-            Family::Container => Ok(Data::Tree(found.tree(selection.fields.clone())?)),
+            Family::Container => Ok(Data::Tree(found.tree(selection.fields.clone()).await?)),
             _ => found.open().await?.dataset.read(selection).await,
         }
     }
 }
 
-/// A walk over a subtree, depth first, a page of children at a time.
+/// A walk over a subtree, depth first, a page of children at a time, and on into the trees in files.
 struct Walk {
     mount: Arc<Mount>,
     /// Only these children of the start.
@@ -104,16 +110,31 @@ struct Walk {
 }
 
 struct Frame {
-    id: NodeId,
-    keys: Vec<String>,
-    page: VecDeque<Node>,
-    next: Option<Page>,
+    /// From the start.
+    path: NodePath,
+    level: Level,
+}
+
+enum Level {
+    Catalog { id: NodeId, page: VecDeque<Node>, next: Option<Page> },
+    File { dataset: Arc<dyn Dataset>, keys: VecDeque<String> },
+}
+
+impl Level {
+    fn of_catalog(node: &Node) -> Self {
+        let next = (node.children > 0).then_some(Page::First);
+        Self::Catalog { id: node.id, page: VecDeque::new(), next }
+    }
+
+    async fn of_file(path: &NodePath, dataset: Arc<dyn Dataset>) -> Result<Self> {
+        let keys = inside::keys(path, &dataset).await?.into();
+        Ok(Self::File { dataset, keys })
+    }
 }
 
 impl Walk {
-    fn new(mount: Arc<Mount>, start: NodeId, fields: Option<Vec<String>>) -> Self {
-        let frame = Frame { id: start, keys: Vec::new(), page: VecDeque::new(), next: Some(Page::First) };
-        Self { mount, fields, stack: vec![frame] }
+    fn new(mount: Arc<Mount>, level: Level, fields: Option<Vec<String>>) -> Self {
+        Self { mount, fields, stack: vec![Frame { path: NodePath::root(), level }] }
     }
 
     fn entries(self) -> stream::BoxStream<'static, Result<TreeEntry>> {
@@ -124,48 +145,93 @@ impl Walk {
 
     async fn step(&mut self) -> Result<Option<TreeEntry>> {
         loop {
-            let top = self.stack.len() == 1;
+            let fields = self.fields.as_ref().filter(|_| self.stack.len() == 1);
             let Some(frame) = self.stack.last_mut() else { return Ok(None) };
-            if let Some(node) = frame.page.pop_front() {
-                let keys: Vec<String> = frame.keys.iter().cloned().chain([node.path.key().to_owned()]).collect();
-                if node.family == Family::Container && node.structure.is_none() {
-                    let page = (node.children > 0).then_some(Page::First);
-                    self.stack.push(Frame { id: node.id, keys: keys.clone(), page: VecDeque::new(), next: page });
+            match &mut frame.level {
+                Level::Catalog { id, page, next } => {
+                    if let Some(node) = page.pop_front() {
+                        let path = frame.path.child(node.path.key())?;
+                        return self.of_catalog(path, node).await.map(Some);
+                    }
+                    if let Some(wanted) = next.take() {
+                        let filter = fields.map_or_else(Filter::all, |fields| Filter::KeyIn(fields.clone()));
+                        let (nodes, after) = children(self.mount.database(), *id, filter, wanted).await?;
+                        *page = nodes.into();
+                        *next = after.map(Page::After);
+                        continue;
+                    }
                 }
-                return Ok(Some(self.entry(node, keys)));
+                Level::File { dataset, keys } => {
+                    if let Some(key) = keys.pop_front() {
+                        if fields.is_none_or(|fields| fields.contains(&key)) {
+                            let (path, dataset) = (frame.path.child(&key)?, dataset.clone());
+                            return self.of_file(path, dataset, &key).await.map(Some);
+                        }
+                        continue;
+                    }
+                }
             }
-            let Some(page) = frame.next.take() else {
-                self.stack.pop();
-                continue;
-            };
-            let filter = match &self.fields {
-                Some(fields) if top => Filter::KeyIn(fields.clone()),
-                _ => Filter::all(),
-            };
-            let (nodes, next) = children(self.mount.database(), frame.id, filter, page).await?;
-            frame.page = nodes.into();
-            frame.next = next.map(Page::After);
+            self.stack.pop();
         }
     }
 
-    fn entry(&self, node: Node, keys: Vec<String>) -> TreeEntry {
-        let read = node.structure.is_some().then(|| {
+    async fn of_catalog(&mut self, path: NodePath, node: Node) -> Result<TreeEntry> {
+        let level = match (node.family, &node.structure) {
+            (Family::Container, None) => Some(Level::of_catalog(&node)),
+            (Family::Container, Some(_)) => Some(Level::of_file(&path, self.mount.open(&node).await?).await?),
+            _ => None,
+        };
+        let read = level.is_none().then(|| {
             let (mount, node) = (self.mount.clone(), Arc::new(node.clone()));
-            let read = move || -> BoxFuture<'static, Result<Data>> {
+            reader(move || {
                 let (mount, node) = (mount.clone(), node.clone());
                 Box::pin(async move { mount.open(&node).await?.read(&Selection::all()).await })
-            };
-            Arc::new(read) as Arc<dyn Fn() -> BoxFuture<'static, Result<Data>> + Send + Sync>
+            })
         });
-        TreeEntry {
-            keys,
-            family: node.family,
-            metadata: node.metadata,
-            specs: node.specs,
-            structure: node.structure,
-            read,
-        }
+        let structure = node.structure.filter(|_| level.is_none());
+        Ok(self.entered(path, level, node.metadata, node.specs, structure, read))
     }
+
+    async fn of_file(&mut self, path: NodePath, parent: Arc<dyn Dataset>, key: &str) -> Result<TreeEntry> {
+        let dataset = match inside::open_child(&parent, key).await {
+            Ok(dataset) => dataset,
+            Err(e) => return Ok(self.entered(path, None, inside::reason(&e), Vec::new(), None, None)),
+        };
+        let (metadata, specs, structure) = (dataset.metadata(), dataset.specs(), dataset.structure());
+        if structure.family() == Family::Container {
+            let level = Level::of_file(&path, dataset).await?;
+            return Ok(self.entered(path, Some(level), metadata, specs, None, None));
+        }
+        let read = reader(move || {
+            let dataset = dataset.clone();
+            Box::pin(async move { dataset.read(&Selection::all()).await })
+        });
+        Ok(self.entered(path, None, metadata, specs, Some(structure), Some(read)))
+    }
+
+    /// The entry; what lies below it comes next.
+    fn entered(
+        &mut self,
+        path: NodePath,
+        level: Option<Level>,
+        metadata: Json,
+        specs: Vec<Spec>,
+        structure: Option<Structure>,
+        read: Option<Read>,
+    ) -> TreeEntry {
+        let keys = path.keys().map(String::from).collect();
+        if let Some(level) = level {
+            self.stack.push(Frame { path, level });
+        }
+        let family = structure.as_ref().map_or(Family::Container, Structure::family);
+        TreeEntry { keys, family, metadata, specs, structure, read }
+    }
+}
+
+type Read = Arc<dyn Fn() -> BoxFuture<'static, Result<Data>> + Send + Sync>;
+
+fn reader(read: impl Fn() -> BoxFuture<'static, Result<Data>> + Send + Sync + 'static) -> Read {
+    Arc::new(read)
 }
 
 async fn children(database: &Database, id: NodeId, filter: Filter, page: Page) -> Result<(Vec<Node>, Option<Cursor>)> {

@@ -1,11 +1,12 @@
 //! Listing, searching, distinct values.
 
 pub use girih_database::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Sort, SortKey};
-use girih_model::{Error, Family, Filter, Node, NodePath, Result};
+use girih_model::{Error, Family, Filter, Node, NodePath, Result, Structure};
 
 use crate::access::Permission;
 use crate::engine::Mount;
 use crate::find::Found;
+use crate::inside::{self, cut, passes, sort_entries};
 use crate::{Caller, Engine, Entry, Want};
 
 #[derive(Debug, Clone)]
@@ -35,7 +36,10 @@ impl Engine {
         found.must_be(&[Family::Container])?;
         match found {
             Found::Above { path, children } => self.search_above(caller, &path, &children, request).await,
-            Found::Part { .. } => Err(inside_data("Search")),
+            Found::Part { path, dataset, .. } => inside::search(&path, &dataset, &request).await,
+            Found::Node { mount, node } if matches!(node.structure, Some(Structure::Container(_))) => {
+                inside::search(path, &mount.open(&node).await?, &request).await
+            }
             Found::Node { mount, node } => self.search_catalog(&mount, &node, request).await,
         }
     }
@@ -79,28 +83,14 @@ impl Engine {
         let mut entries = Vec::new();
         for key in children {
             let entry = Box::pin(self.entry(caller, &path.child(key)?, Want::default())).await?;
-            if request.filter.matches(&girih_model::filter::Facts {
-                key,
-                metadata: &entry.metadata.to_value(),
-                specs: &entry.specs,
-                family: entry.family,
-            })? {
+            if passes(&request.filter, key, &entry)? {
                 entries.push(entry);
             }
         }
         sort_entries(&mut entries, &request.sort);
         let count = Count::Exactly(entries.len() as u64);
-        let start = match &request.page {
-            Page::First => 0,
-            Page::Offset(offset) => usize::try_from(*offset).unwrap_or(usize::MAX),
-            Page::After(cursor) => {
-                cursor.0.parse().map_err(|_| Error::malformed("This page[cursor] is not of this list."))?
-            }
-        };
-        let end = start.saturating_add(usize::try_from(request.limit).unwrap_or(usize::MAX));
-        let more = end < entries.len() && request.limit > 0;
-        let page = entries.into_iter().skip(start).take(end - start).collect();
-        Ok(SearchReply { entries: page, next: more.then(|| Cursor(end.to_string())), count })
+        let (entries, next) = cut(entries, &request)?;
+        Ok(SearchReply { entries, next, count })
     }
 
     pub async fn distinct(
@@ -114,27 +104,14 @@ impl Engine {
         let found = self.find(path).await?;
         found.must_be(&[Family::Container])?;
         match found {
+            Found::Part { path, dataset, .. } => inside::distinct(&path, &dataset, &filter, &wants).await,
+            Found::Node { mount, node } if matches!(node.structure, Some(Structure::Container(_))) => {
+                inside::distinct(path, &mount.open(&node).await?, &filter, &wants).await
+            }
             Found::Node { mount, node } => mount.database().distinct(node.id, filter, wants).await,
             Found::Above { .. } => Err(Error::unsupported(
                 "Distinct values are found inside one catalog; several are mounted below this container.",
             )),
-            Found::Part { .. } => Err(inside_data("Distinct")),
-        }
-    }
-}
-
-fn inside_data(what: &str) -> Error {
-    Error::malformed(format!("{what} is not supported inside data-source-backed nodes."))
-}
-
-/// By key where that is asked for; the containers above the mount points have no metadata to sort by.
-fn sort_entries(entries: &mut [Entry], sort: &[Sort]) {
-    for sort in sort.iter().rev() {
-        match (&sort.key, sort.descending) {
-            (SortKey::Key, false) => entries.sort_by(|a, b| a.path.key().cmp(b.path.key())),
-            (SortKey::Key, true) => entries.sort_by(|a, b| b.path.key().cmp(a.path.key())),
-            (SortKey::Created, true) => entries.reverse(),
-            (SortKey::Created, false) | (SortKey::Value(_), _) => {}
         }
     }
 }

@@ -9,7 +9,7 @@ pub use girih_storage::format::zarr::Facade;
 use crate::access::Permission;
 use crate::find::{Found, no_such_entry};
 use crate::search::SearchRequest;
-use crate::{Caller, Engine, Want};
+use crate::{Caller, Engine, Want, inside};
 
 /// Most members of a group that are described in its own metadata.
 pub const CONSOLIDATED: u64 = 1000;
@@ -34,19 +34,17 @@ impl Engine {
         caller.require(&[Permission::ReadMetadata])?;
         let found = self.find(path).await?;
         match found.family() {
-            Family::Container => Ok(ZarrNode::Group { attributes: found.entry().metadata, columns: None }),
+            Family::Container => Ok(ZarrNode::Group { attributes: found.entry().await.metadata, columns: None }),
             Family::Table => {
-                let entry = found.entry();
+                let entry = found.entry().await;
                 let table = entry.structure.as_ref().and_then(|structure| structure.as_table());
                 let columns = table.map(|table| table.columns.clone()).unwrap_or_default();
                 Ok(ZarrNode::Group { attributes: entry.metadata, columns: Some(columns) })
             }
             Family::Array => {
-                let inner = matches!(found, Found::Part { .. });
                 let opened = found.open().await?;
-                // The metadata of a table is not that of its columns.
-                let attributes = if inner { Json::object() } else { opened.entry.metadata };
-                Ok(ZarrNode::Array { attributes, facade: Facade::new(opened.dataset)?, version: opened.version })
+                let (attributes, facade) = (opened.entry.metadata, Facade::new(opened.dataset)?);
+                Ok(ZarrNode::Array { attributes, facade, version: opened.version })
             }
             family => Err(Error::not_found(format!(
                 "The node at {path} is of the family {family}, which Zarr does not have."
@@ -80,10 +78,18 @@ impl Engine {
             if paths.len() as u64 > CONSOLIDATED {
                 return Ok(None);
             }
-            let Some(node) = self.find_zarr_node(caller, &member).await? else { continue };
+            let node = match self.find_zarr_node(caller, &member).await {
+                Ok(Some(node)) => node,
+                Ok(None) => continue,
+                // A link in a file that leads nowhere.
+                Err(e) if e.kind() == ErrorKind::Gone => continue,
+                Err(e) => return Err(e),
+            };
             if let ZarrNode::Group { columns: Some(columns), .. } = &node {
                 // What no path can name cannot be asked for.
                 paths.extend(columns.iter().filter_map(|column| member.child(column).ok()));
+            } else if matches!(node, ZarrNode::Group { .. }) {
+                paths.extend(self.in_file(&member).await?);
             }
             let below = member.below(path).ok_or_else(|| no_such_entry(&member))?;
             if !below.is_root() {
@@ -93,6 +99,16 @@ impl Engine {
         // Siblings together: zarr-python takes each group's members from one run.
         members.sort_by_cached_key(|(path, _)| (path.depth(), path.parent()));
         Ok(Some(members))
+    }
+
+    /// The children of a container that lie in a file.
+    async fn in_file(&self, path: &NodePath) -> Result<Vec<NodePath>> {
+        let dataset = match self.find(path).await? {
+            Found::Part { dataset, .. } => dataset,
+            Found::Node { mount, node } if node.structure.is_some() => mount.open(&node).await?,
+            _ => return Ok(Vec::new()),
+        };
+        inside::keys(path, &dataset).await?.iter().map(|key| path.child(key)).collect()
     }
 
     /// The same; `None` for what is not there for readers of Zarr: nothing at all, or what Zarr cannot hold. Everything

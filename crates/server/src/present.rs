@@ -56,7 +56,7 @@ impl View {
     }
 
     pub(crate) fn want(&self) -> Want {
-        Want { data_sources: self.data_sources }
+        Want { data_sources: self.data_sources, only_names: self.is_bare() }
     }
 
     /// Whether only the number of entries matters, not the entries.

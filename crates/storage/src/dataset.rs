@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::{Axis, Fitted};
-use girih_model::{ArrayStructure, Data, Error, Json, Part, Result, Selection, Structure};
+use girih_model::{ArrayStructure, Data, Error, Json, Part, Result, Selection, Spec, Structure};
 
 use crate::format::zarr::Stored;
 pub use crate::place::file::WriteId;
@@ -41,6 +41,11 @@ pub trait Dataset: Send + Sync {
     /// What the file itself says of its content (attributes, tags): a JSON object.
     fn metadata(&self) -> Json {
         Json::object()
+    }
+
+    /// Conventions that the content follows.
+    fn specs(&self) -> Vec<Spec> {
+        Vec::new()
     }
 
     /// The names of a container's children, in the order of the file. Those that cannot be opened are among them.

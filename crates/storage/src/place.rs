@@ -3,6 +3,7 @@
 pub mod file;
 pub mod scratch;
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use girih_model::{Error, Result};
@@ -40,12 +41,31 @@ impl Places {
     /// # Errors
     /// `Forbidden` when it lies elsewhere, `Unprocessable` for other schemes.
     pub fn locate(&self, uri: &str) -> Result<Location> {
-        let path = file::path_of_uri(uri)?;
+        self.at(&file::path_of_uri(uri)?)
+    }
+
+    fn at(&self, path: &Path) -> Result<Location> {
         let directories = self.writable.iter().chain(&self.readable);
-        directories.into_iter().find_map(|directory| directory.locate(&path)).ok_or_else(|| {
+        directories.into_iter().find_map(|directory| directory.locate(path)).ok_or_else(|| {
             Error::forbidden("The data lies outside the directories that this server may read (readable_storage).")
-                .context(format!("locating {uri}"))
+                .context(format!("locating {}", path.display()))
         })
+    }
+
+    /// The place of a file that another file names: by its absolute path, or by one from the directory of the other.
+    ///
+    /// # Errors
+    /// As [`Places::locate`].
+    pub(crate) fn beside(&self, file: &Location, name: &str) -> Result<Location> {
+        let mut path = file.absolute().parent().unwrap_or(Path::new("/")).to_path_buf();
+        for part in Path::new(name).components() {
+            match part {
+                Component::ParentDir => drop(path.pop()),
+                Component::CurDir => {}
+                part => path.push(part),
+            }
+        }
+        self.at(&path)
     }
 
     /// Like [`Places::locate`], but only where we may write and delete.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use girih_model::{Data, DataSource, Family, Result};
 
 use super::partition::index::columns_only;
-use super::{EncodeOptions, Encoded, Format};
+use super::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::dataset::Dataset;
 use crate::place::Places;
 
@@ -20,6 +20,7 @@ mod attribute;
 mod checksum;
 mod column;
 mod datatype;
+mod dtype;
 mod filters;
 mod group;
 mod header;
@@ -62,7 +63,15 @@ impl Format for Hdf5 {
     }
 
     fn opens(&self) -> &'static [Family] {
-        &[Family::Array]
+        &[Family::Array, Family::Container]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["h5", "hdf5", "hdf", "nxs", "nx5", "nexus"]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        read::inspect(files, places).await
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {

@@ -26,9 +26,9 @@ use crate::format::guard::guarded;
 use crate::place::file::Stamp;
 
 /// Largest header of an object, in bytes.
-const MAX_HEADER: usize = 64 << 20;
+pub(super) const MAX_HEADER: usize = 64 << 20;
 /// Most bytes that the parser reads at once.
-const MAX_READ: usize = 1 << 30;
+pub(super) const MAX_READ: usize = 1 << 30;
 /// Most bytes of indexes that are kept, about.
 const REMEMBERED: u64 = 48 << 20;
 

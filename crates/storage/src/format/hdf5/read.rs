@@ -8,20 +8,27 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::Fitted;
-use girih_model::{ArrayStructure, DType, Data, DataSource, Error, Result, Selection, Structure};
+use girih_model::{ArrayStructure, Asset, DType, Data, DataSource, Error, Family, Result, Selection, Structure};
 use hdf5_reader::filters::apply_pipeline_with_limit;
 use serde_json::Value;
 
+mod attributes;
+mod container;
+mod dataset;
+mod links;
+mod walk;
+
 use super::filters::FILTERS;
 use super::index::{Index, Layout, damaged};
-use super::series::Series;
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
 use crate::format::guard::guarded;
+use crate::format::{Files, Inspected};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
+use container::Source;
 
 /// Stretches of a contiguous dataset that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -31,42 +38,56 @@ pub(super) const MAX_CHUNK: u64 = 1 << 30;
 /// # Errors
 /// `Unprocessable` when the source does not name a dataset, or one of another shape.
 pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-    let Structure::Array(structure) = &source.structure else {
-        return Err(Error::unsupported("Of HDF5 files, single datasets are read yet: register each as an array."));
-    };
     for name in ["slice", "squeeze"] {
         if source.parameters.get(name).is_some_and(|value| *value != Value::Bool(false) && !value.is_null()) {
             return Err(Error::unsupported(format!("The parameter {name:?} of HDF5 files is not understood yet.")));
         }
     }
     let path = path(source.parameters.get("dataset"))?;
-    let mut assets: Vec<_> = source.assets.iter().collect();
-    assets.sort_by_key(|asset| asset.num);
-    let mut files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
-    let structure = structure.clone();
-    let dataset = blocking(move || -> Result<Arc<dyn Dataset>> {
-        Ok(match files.len() {
-            1 => Arc::new(H5Array(Arc::new(H5Dataset::new(files.remove(0), path, structure)?))),
-            _ => Arc::new(Series::new(files, &path, structure)?),
-        })
+    let files = of_assets(&source.assets, places)?;
+    let structure = source.structure.clone();
+    let dataset = blocking(move || match structure {
+        Structure::Container(_) => {
+            let opened = container::open(&files, &path)?;
+            if opened.structure().family() == Family::Container {
+                Ok(opened)
+            } else {
+                Err(Error::unprocessable(format!("{path:?} is a dataset, not a group. Register it as an array.")))
+            }
+        }
+        Structure::Array(structure) => dataset::with_structure(files.objects(&path)?, structure),
+        _ => Err(Error::unprocessable("An HDF5 file holds arrays and containers of them.")),
     });
     dataset.await
 }
 
-/// `"/entry/data"` or `["entry", "data"]`.
+fn of_assets(assets: &[Asset], places: &Places) -> Result<Source> {
+    let mut assets: Vec<_> = assets.iter().collect();
+    assets.sort_by_key(|asset| asset.num);
+    let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
+    Ok(Source { files: Arc::new(files), places: places.clone() })
+}
+
+/// Finds out what is at the path that the parameters name, or in the whole file.
+pub(super) async fn inspect(files: &Files, places: &Places) -> Result<Inspected> {
+    let path = path(files.parameters.get("dataset"))?;
+    let source = of_assets(&files.assets, places)?;
+    let found = blocking(move || container::open(&source, &path)).await?;
+    Ok(Inspected { structure: found.structure(), metadata: found.metadata(), specs: found.specs() })
+}
+
+/// `"/entry/data"` or `["entry", "data"]`; the root where nothing is named.
 fn path(given: Option<&Value>) -> Result<String> {
     let keys: Option<Vec<&str>> = match given {
         Some(Value::String(path)) => Some(path.split('/').collect()),
         Some(Value::Array(keys)) => keys.iter().map(Value::as_str).collect(),
+        None | Some(Value::Null) => Some(Vec::new()),
         _ => None,
     };
-    let keys: Vec<&str> = keys.unwrap_or_default().into_iter().filter(|key| !key.is_empty()).collect();
-    if keys.is_empty() {
-        return Err(Error::unprocessable(
-            "Which dataset? Name it in the parameters of the data source, as in {\"dataset\": \"/entry/data\"}.",
-        ));
-    }
-    Ok(format!("/{}", keys.join("/")))
+    let keys = keys.ok_or_else(|| {
+        Error::unprocessable("The parameter \"dataset\" is a path in the file, as in {\"dataset\": \"/entry/data\"}.")
+    })?;
+    Ok(keys.into_iter().filter(|key| !key.is_empty()).map(|key| format!("/{key}")).collect())
 }
 
 struct H5Array(Arc<H5Dataset>);

@@ -1,0 +1,189 @@
+//! Datasets of HDF5 files as the files describe them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use girih_model::structure::array::Chunks;
+use girih_model::{ArrayData, ArrayStructure, DType, Data, Error, Json, Result, Selection, Structure};
+use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::dataspace::DataspaceType;
+use hdf5_reader::messages::layout::DataLayout;
+
+use super::super::dtype::dtype_of;
+use super::super::index::damaged;
+use super::super::series::Series;
+use super::container::Source;
+use super::walk::Object;
+use super::{H5Array, H5Dataset, attributes};
+use crate::dataset::{Dataset, positions};
+use crate::place::Location;
+
+/// Contiguous datasets up to so many bytes are one chunk.
+const ONE_CHUNK: u64 = 64 << 20;
+/// What larger ones are cut into, in bytes.
+const CHUNK: u64 = 16 << 20;
+
+/// A dataset: its structure over all files, and its attributes in the first.
+pub(super) struct Described {
+    pub(super) structure: ArrayStructure,
+    pub(super) metadata: Json,
+    objects: Vec<Object>,
+}
+
+/// What a file says of its part of a dataset.
+struct Shape {
+    dtype: DType,
+    /// `None` for a null dataspace.
+    shape: Option<Vec<u64>>,
+    chunk: Option<Vec<u64>>,
+}
+
+impl Described {
+    /// # Errors
+    /// `Unsupported` for items that no array can hold, `Unprocessable` when the files do not fit together.
+    pub(super) fn of(source: &Source, path: &str, object: &Object) -> Result<Self> {
+        let mut objects = vec![object.clone()];
+        for file in source.files.iter().skip(1) {
+            objects.push(source.object_in(file, path)?);
+        }
+        let shapes = objects.iter().map(Shape::of).collect::<Result<Vec<_>>>()?;
+        Ok(Self { structure: structure(&shapes)?, metadata: attributes::of(object), objects })
+    }
+}
+
+impl Shape {
+    fn of(object: &Object) -> Result<Self> {
+        let header = object.header()?;
+        let (mut dtype, mut shape, mut chunk) = (None, None, None);
+        for message in &header.messages {
+            match message {
+                HdfMessage::Datatype(message) => dtype = Some(dtype_of(&message.datatype)?),
+                HdfMessage::Dataspace(space) => {
+                    shape = Some(match space.dataspace_type {
+                        DataspaceType::Null => None,
+                        _ => Some(space.dims.clone()),
+                    });
+                }
+                HdfMessage::DataLayout(message) => {
+                    if let DataLayout::Chunked { dims, .. } = &message.layout {
+                        chunk = Some(dims.iter().map(|len| u64::from(*len)).collect::<Vec<_>>());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let shape = shape.ok_or_else(|| damaged("a dataset has no shape"))?;
+        let axes = shape.as_ref().map_or(0, Vec::len);
+        // Some versions count the size of an item as an axis.
+        let chunk = chunk.and_then(|chunk: Vec<u64>| chunk.get(..axes).map(<[u64]>::to_vec));
+        Ok(Self { dtype: dtype.ok_or_else(|| damaged("a dataset has no type"))?, shape, chunk })
+    }
+
+    /// One item on its own, or none at all.
+    fn is_hollow(&self) -> bool {
+        self.shape.as_ref().is_none_or(|shape| shape.is_empty() || shape.contains(&0))
+    }
+}
+
+/// Scalars and what is empty are stacked, all else continues along the first axis.
+fn structure(shapes: &[Shape]) -> Result<ArrayStructure> {
+    let first = shapes.first().ok_or_else(|| Error::unprocessable("A dataset lies in at least one file."))?;
+    if let Some(odd) = shapes.iter().find(|shape| shape.dtype != first.dtype) {
+        return Err(Error::unprocessable(format!(
+            "The files have different dtypes: {} and {}.",
+            first.dtype, odd.dtype
+        )));
+    }
+    let files = shapes.len() as u64;
+    let dtype = first.dtype.clone();
+    if shapes.iter().all(Shape::is_hollow) {
+        let shape = first.shape.clone().unwrap_or_else(|| vec![0]);
+        return Ok(ArrayStructure::new(dtype, [vec![files], shape].concat()));
+    }
+    let known: Vec<_> = shapes.iter().filter_map(|shape| Some((shape.shape.as_ref()?, shape))).collect();
+    let others = known[0].0.get(1..).unwrap_or_default();
+    if known.len() < shapes.len() || known.iter().any(|(shape, _)| shape.is_empty() || shape[1..] != *others) {
+        return Err(Error::unprocessable("The files have different shapes, not only along the first axis."));
+    }
+    let chunk = |at: usize, shape: &Shape, len: u64| match &shape.chunk {
+        Some(chunk) => chunk[at].clamp(1, len.max(1)),
+        None => whole(shape, at, len),
+    };
+    let mut rows = Vec::new();
+    for (shape, described) in &known {
+        rows.extend_from_slice(Chunks::regular(shape[0], chunk(0, described, shape[0])).runs());
+    }
+    let mut chunks = vec![Chunks::from_runs(rows)];
+    for (at, len) in others.iter().enumerate() {
+        let smallest = known.iter().map(|(_, shape)| chunk(at + 1, shape, *len)).min().unwrap_or(*len);
+        chunks.push(Chunks::regular(*len, smallest));
+    }
+    let len = known.iter().map(|(shape, _)| shape[0]).sum();
+    Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, [&[len], others].concat()) })
+}
+
+/// What has no chunks is one, unless that would be too large to be sent.
+fn whole(shape: &Shape, at: usize, len: u64) -> u64 {
+    let all = shape.shape.as_deref().unwrap_or_default();
+    let itemsize = shape.dtype.itemsize() as u64;
+    if all.iter().fold(itemsize, |bytes, len| bytes.saturating_mul(*len)) <= ONE_CHUNK {
+        return len;
+    }
+    crate::format::chunked::stretch(all, itemsize as usize, CHUNK).get(at).copied().unwrap_or(len)
+}
+
+/// Opens a dataset with the structure that its files have. May block.
+pub(super) fn open(described: Described) -> Result<Arc<dyn Dataset>> {
+    let Described { structure, metadata, objects } = described;
+    let dataset = with_structure(objects, structure)?;
+    Ok(Arc::new(WithAttributes { dataset, metadata }))
+}
+
+/// Opens datasets that are to have this structure together.
+pub(super) fn with_structure(objects: Vec<Object>, structure: ArrayStructure) -> Result<Arc<dyn Dataset>> {
+    let places = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
+    let mut places: Vec<(Location, String)> = places.collect();
+    Ok(match places.len() {
+        _ if structure.nbytes() == Some(0) => Arc::new(Hollow(structure)),
+        1 => {
+            let (location, path) = places.remove(0);
+            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure)?)))
+        }
+        _ => Arc::new(Series::new(places, structure)?),
+    })
+}
+
+struct WithAttributes {
+    dataset: Arc<dyn Dataset>,
+    metadata: Json,
+}
+
+#[async_trait]
+impl Dataset for WithAttributes {
+    fn structure(&self) -> Structure {
+        self.dataset.structure()
+    }
+
+    fn metadata(&self) -> Json {
+        self.metadata.clone()
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        self.dataset.read(selection).await
+    }
+}
+
+/// An array without a byte.
+pub(super) struct Hollow(pub(super) ArrayStructure);
+
+#[async_trait]
+impl Dataset for Hollow {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.0.clone())
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let shape = positions(&self.0, selection)?.shape();
+        Ok(Data::Array(ArrayData::whole(self.0.dtype.clone(), shape, Vec::new())))
+    }
+}
