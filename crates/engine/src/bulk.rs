@@ -26,7 +26,7 @@ const NODE_BYTES: usize = 1 << 10;
 const STORES: usize = 8;
 
 /// One of many nodes to create.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BulkItem {
     /// Below the container that the bulk goes to; empty for the container itself.
     pub parent: NodePath,

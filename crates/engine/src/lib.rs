@@ -16,6 +16,7 @@ pub mod export;
 pub mod find;
 mod inside;
 pub mod read;
+pub mod register;
 pub mod search;
 pub mod settings;
 pub mod update;

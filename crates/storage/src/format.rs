@@ -32,6 +32,7 @@ pub mod json_seq;
 pub mod npy;
 pub mod octet_stream;
 pub mod png;
+mod reshaped;
 mod sequence;
 mod spreadsheet;
 pub mod tiff;
@@ -52,6 +53,16 @@ pub trait Format: Send + Sync {
     /// Endings of the names of files (and directories) of this media type, without the first dot.
     fn suffixes(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether its assets are a list, even of one.
+    fn lists_files(&self) -> bool {
+        false
+    }
+
+    /// The media type of a sequence of such files, each of which is a frame.
+    fn sequence(&self) -> Option<&'static str> {
+        None
     }
 
     /// Families that [`Format::encode`] takes.
@@ -135,6 +146,33 @@ pub struct Files {
     pub assets: Vec<Asset>,
 }
 
+impl Files {
+    /// In their order.
+    ///
+    /// # Errors
+    /// Those of [`Places::locate`]; `Unprocessable` when there are none.
+    pub(crate) fn locate(&self, places: &Places) -> Result<Vec<Location>> {
+        if self.assets.is_empty() {
+            return Err(Error::unprocessable("There are no files: a data source needs at least one asset."));
+        }
+        let mut assets: Vec<&Asset> = self.assets.iter().collect();
+        assets.sort_by_key(|asset| asset.num);
+        assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect()
+    }
+
+    /// The one file that there is.
+    pub(crate) fn locate_one(&self, places: &Places) -> Result<Location> {
+        match self.locate(places)?.as_slice() {
+            [one] => Ok(one.clone()),
+            all => Err(Error::unprocessable(format!(
+                "{} files were given, but data of the media type {} lies in one.",
+                all.len(),
+                self.media_type
+            ))),
+        }
+    }
+}
+
 /// What is in files.
 #[derive(Debug, Clone)]
 pub struct Inspected {
@@ -200,6 +238,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::CSV,
     &csv::CSV_UNREGISTERED,
     &csv::PLAIN,
+    &csv::SEVERAL,
+    &csv::TABS,
     &npy::Npy,
     &sequence::NPY,
     &png::Png,
@@ -225,6 +265,11 @@ pub fn media_type_of(name: &str) -> Option<&'static str> {
     endings.into_iter().find_map(|ending| {
         FORMATS.iter().find(|format| format.suffixes().contains(&ending)).map(|format| format.media_type())
     })
+}
+
+/// The media type of a sequence of files of this one.
+pub fn sequence_of(media_type: &str) -> Option<&'static str> {
+    by_media_type(media_type).and_then(|format| format.sequence())
 }
 
 /// The format that encodes this family and has this media type or extension.

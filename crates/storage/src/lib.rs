@@ -12,6 +12,7 @@ pub mod item;
 pub mod place;
 pub mod pool;
 mod storage;
+pub mod survey;
 
 pub use dataset::{Dataset, StoredBytes, Write, WriteId};
 pub use format::{EncodeOptions, Encoded, FORMATS, Files, Format, Inspected};

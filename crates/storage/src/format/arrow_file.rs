@@ -20,9 +20,9 @@ use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, St
 use super::partition::encode::{BatchWriter, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::{Batches, PartitionedTable, TableFile, create};
+use super::partition::{Batches, PartitionedTable, TableFile, create, inspect};
 use crate::dataset::Dataset;
-use crate::format::{EncodeOptions, Encoded, Format};
+use crate::format::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
@@ -47,6 +47,14 @@ impl Format for ArrowFile {
 
     fn decodes(&self) -> &'static [Family] {
         &[Family::Table]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["arrow", "feather"]
+    }
+
+    fn lists_files(&self) -> bool {
+        true
     }
 
     fn opens(&self) -> &'static [Family] {
@@ -88,6 +96,10 @@ impl Format for ArrowFile {
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
         PartitionedTable::open(&ArrowFile, source, places).await
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        inspect(&ArrowFile, files, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

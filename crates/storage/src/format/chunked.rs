@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::slice::Fitted;
-use girih_model::{ArrayData, DType, Result};
+use girih_model::structure::array::Chunks as Lengths;
+use girih_model::{ArrayData, ArrayStructure, DType, Result};
 
 use crate::pool::{ANSWERS, blocking};
 use copy::copy;
@@ -57,6 +58,23 @@ pub(super) fn stretch(shape: &[u64], itemsize: usize, bytes: u64) -> Vec<u64> {
         }
     }
     chunk
+}
+
+/// Arrays up to so many bytes are one chunk for clients, if the file has no chunks itself.
+const ONE_CHUNK: u64 = 64 << 20;
+/// What larger ones are cut into, in bytes.
+const CUT: u64 = 16 << 20;
+
+/// The structure of what has no chunks: one, unless that would be too large to be sent.
+pub(super) fn unchunked(dtype: DType, shape: Vec<u64>) -> ArrayStructure {
+    let structure = ArrayStructure::new(dtype, shape);
+    let itemsize = structure.dtype.itemsize();
+    if structure.nbytes().is_some_and(|bytes| bytes <= ONE_CHUNK) || itemsize == 0 {
+        return structure;
+    }
+    let chunk = stretch(&structure.shape, itemsize, CUT);
+    let chunks = structure.shape.iter().zip(chunk).map(|(len, chunk)| Lengths::regular(*len, chunk)).collect();
+    ArrayStructure { chunks, ..structure }
 }
 
 /// Streams a region of an array.

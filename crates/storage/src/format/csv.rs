@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Result, Structure};
+use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Management, Result, Structure};
 
 use super::partition::index::columns_only;
 use super::partition::{PartitionedTable, create};
-use super::{EncodeOptions, Encoded, Format};
+use super::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
+use crate::pool::blocking;
 
 mod array;
 mod body;
 mod file;
+mod foreign;
+mod infer;
 mod records;
 mod rows;
 mod table;
@@ -64,6 +67,15 @@ impl Format for Csv {
         Ok(Encoded { media_type, length: None, body, itemsize: 1 })
     }
 
+    fn suffixes(&self) -> &'static [&'static str] {
+        // Only what is a table is read from files.
+        if self.reads.is_empty() { &[] } else { &["csv"] }
+    }
+
+    fn lists_files(&self) -> bool {
+        true
+    }
+
     fn opens(&self) -> &'static [Family] {
         self.reads
     }
@@ -73,7 +85,20 @@ impl Format for Csv {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&CSV, source, places).await
+        match source.management {
+            Management::External => {
+                let foreign = foreign::of(&source.parameters, &source.mimetype)?;
+                PartitionedTable::open(foreign, source, places).await
+            }
+            _ => PartitionedTable::open(&CSV, source, places).await,
+        }
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        let foreign = foreign::of(&files.parameters, &files.media_type)?;
+        let (locations, parameters) = (files.locate(places)?, files.parameters.clone());
+        let structure = blocking(move || foreign.inspect(&locations, &parameters)).await?;
+        Ok(Structure::Table(structure).into())
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
@@ -102,6 +127,42 @@ impl Csv {
                 self.media_type
             ))),
         }
+    }
+}
+
+/// Files of others that are only read: tables in several files, and with other characters between the fields.
+pub struct CsvFiles {
+    media_type: &'static str,
+    suffixes: &'static [&'static str],
+}
+
+pub static SEVERAL: CsvFiles = CsvFiles { media_type: "multipart/related;type=text/csv", suffixes: &[] };
+pub static TABS: CsvFiles = CsvFiles { media_type: "text/tab-separated-values", suffixes: &["tsv"] };
+
+#[async_trait]
+impl Format for CsvFiles {
+    fn media_type(&self) -> &'static str {
+        self.media_type
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        self.suffixes
+    }
+
+    fn lists_files(&self) -> bool {
+        true
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        CSV.opens()
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        CSV.inspect(files, places).await
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        CSV.open(source, places).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! The structure is the catalog's. A file that is still growing may have fewer rows than that, and one that went on
 //! growing more: what is there is read, for the rest the caller is asked to come again.
 
+mod descr;
 mod header;
 
 use std::fs::File;
@@ -14,16 +15,17 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::slice::{Axis, Fitted};
 use girih_model::{
-    ArrayData, ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Slice, Structure,
+    ArrayData, ArrayStructure, Data, DataSource, Error, Family, Json, Result, ResultExt, Selection, Slice, Structure,
 };
 
 use super::chunked::copy::{Layout, c_strides, copy};
 use super::chunked::plan::{Band, Plan};
 use super::chunked::recent::{self, Key, Use};
 use super::chunked::{self, Load};
-use super::sequence;
+use super::sequence::{self, Frame};
 use crate::dataset::{Dataset, positions};
-use crate::format::Format;
+use crate::format::reshaped::reshaped;
+use crate::format::{Files, Format, Inspected};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::{self, blocking};
@@ -44,8 +46,21 @@ impl Format for Npy {
         "application/x-npy"
     }
 
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["npy"]
+    }
+
+    fn sequence(&self) -> Option<&'static str> {
+        Some(sequence::Frames::media_type(&Frames))
+    }
+
     fn opens(&self) -> &'static [Family] {
         &[Family::Array]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        let location = files.locate_one(places)?;
+        Ok(Structure::Array(blocking(move || structure_of(&location)).await?).into())
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
@@ -55,8 +70,27 @@ impl Format for Npy {
         let [asset] = source.assets.as_slice() else {
             return Err(Error::unprocessable("An array in a NumPy file has one asset, the file."));
         };
-        Ok(Arc::new(NpyArray { file: places.locate(&asset.data_uri)?, structure: structure.clone() }))
+        let (file, wanted) = (places.locate(&asset.data_uri)?, structure.clone());
+        let (location, structure) = (file.clone(), structure.clone());
+        let found = blocking(move || structure_of(&location)).await;
+        match found {
+            // A file that grows has other rows than it had.
+            Ok(found) if found.shape.get(1..) != wanted.shape.get(1..) => {
+                reshaped(Arc::new(NpyArray { file, structure: found }), &wanted)
+            }
+            _ => Ok(Arc::new(NpyArray { file, structure })),
+        }
     }
+}
+
+/// What a file holds.
+fn structure_of(location: &Location) -> Result<ArrayStructure> {
+    let described = || {
+        let header = Header::read(&location.open_file()?)?;
+        let dtype = descr::dtype_of(&header.descr)?;
+        Ok(chunked::unchunked(dtype, header.shape))
+    };
+    described().map_err(|e: Error| e.context(format!("reading {}", location.absolute().display())))
 }
 
 struct NpyArray {
@@ -104,6 +138,10 @@ impl sequence::Frames for Frames {
     }
 
     /// A frame is read as a whole.
+    fn inspect(&self, file: &Location) -> Result<Frame> {
+        Ok(Frame { structure: structure_of(file)?, metadata: Json::object() })
+    }
+
     fn grid(&self, _: &Location, frame: &ArrayStructure) -> Result<Vec<u64>> {
         if frame.nbytes().is_none_or(|bytes| bytes > MAX_FRAME) {
             return Err(Error::unsupported(format!("NumPy files of a sequence have at most {MAX_FRAME} bytes.")));

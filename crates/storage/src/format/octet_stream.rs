@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::structure::array;
 use girih_model::{ArrayData, ByteStream, Data, DataSource, Error, Family, Result, Structure};
 
-use super::{EncodeOptions, Encoded, Format, blob};
+use super::{EncodeOptions, Encoded, Files, Format, Inspected, blob};
 use crate::dataset::Dataset;
 use crate::place::Places;
 
@@ -31,6 +31,11 @@ impl Format for OctetStream {
 
     fn opens(&self) -> &'static [Family] {
         blob::OPENS
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        files.locate(places)?;
+        Ok(Structure::Bytes(Default::default()).into())
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {

@@ -24,9 +24,9 @@ use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::{Batches, PartitionedTable, TableFile, create};
+use super::partition::{Batches, PartitionedTable, TableFile, create, inspect};
 use crate::dataset::Dataset;
-use crate::format::{EncodeOptions, Encoded, Format};
+use crate::format::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::place::file::Stamp;
 use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
@@ -56,6 +56,14 @@ impl Format for Parquet {
 
     fn decodes(&self) -> &'static [Family] {
         &[Family::Table]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["parquet"]
+    }
+
+    fn lists_files(&self) -> bool {
+        true
     }
 
     fn opens(&self) -> &'static [Family] {
@@ -100,6 +108,10 @@ impl Format for Parquet {
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
         PartitionedTable::open(&Parquet, source, places).await
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        inspect(&Parquet, files, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

@@ -23,6 +23,7 @@ use girih_model::{
 };
 
 use crate::dataset::{Dataset, Write};
+use crate::format::{Files, Inspected};
 use crate::place::file::Identity;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
@@ -116,6 +117,30 @@ pub(crate) fn create(format: &dyn TableFile, location: &Location, structure: &St
             })
         })
         .collect()
+}
+
+/// The structure of registered files, each a partition: the columns of the first, which all must have.
+pub(crate) async fn inspect(format: &'static dyn TableFile, files: &Files, places: &Places) -> Result<Inspected> {
+    let locations = files.locate(places)?;
+    let structure = blocking(move || {
+        let mut first: Option<Schema> = None;
+        for location in &locations {
+            let schema = format.schema(location.open_file()?);
+            let schema = schema.map_err(|e| e.context(format!("reading {}", location.absolute().display())))?;
+            let found = index::columns_of(&schema);
+            match &first {
+                Some(schema) if schema.fields() != found.fields() => {
+                    return Err(Error::unprocessable(
+                        "The files have different columns, or columns of different types. Register them one by one.",
+                    ));
+                }
+                Some(_) => {}
+                None => first = Some(found),
+            }
+        }
+        Ok(TableStructure::new(Arc::new(first.unwrap_or_else(Schema::empty)), locations.len() as u64))
+    });
+    Ok(Structure::Table(structure.await?).into())
 }
 
 impl PartitionedTable {

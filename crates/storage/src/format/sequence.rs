@@ -7,19 +7,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use girih_model::{ArrayStructure, Data, DataSource, Error, Family, Result, Selection, Structure};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use girih_model::structure::array::Chunks as Lengths;
+use girih_model::{ArrayStructure, Data, DataSource, Error, Family, Json, Result, Selection, Structure};
 
 use super::chunked::recent::Use;
 use super::chunked::{self, Chunks, Load};
 use super::{npy, tiff};
 use crate::dataset::{Dataset, positions};
-use crate::format::Format;
+use crate::format::{Format, Inspected};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
 /// A format whose files can be frames.
 pub(super) trait Frames: Send + Sync + 'static {
     fn media_type(&self) -> &'static str;
+
+    /// What a file holds.
+    fn inspect(&self, file: &Location) -> Result<Frame>;
 
     /// The shape of the chunks of a frame, of which this file is one.
     fn grid(&self, file: &Location, frame: &ArrayStructure) -> Result<Vec<u64>>;
@@ -30,6 +35,17 @@ pub(super) trait Frames: Send + Sync + 'static {
     /// `Unprocessable` when it is not one of these.
     fn open(&self, file: &Location, frame: &ArrayStructure) -> Result<Box<dyn Load>>;
 }
+
+/// What a file of a sequence holds.
+pub(super) struct Frame {
+    pub(super) structure: ArrayStructure,
+    pub(super) metadata: Json,
+}
+
+/// Files that are looked into by one task.
+const AT_ONCE: usize = 64;
+/// Tasks at the same time.
+const TASKS: usize = 8;
 
 /// What the reference calls its sequences.
 pub struct Sequence(&'static dyn Frames);
@@ -45,6 +61,31 @@ impl Format for Sequence {
 
     fn opens(&self) -> &'static [Family] {
         &[Family::Array]
+    }
+
+    fn lists_files(&self) -> bool {
+        true
+    }
+
+    /// Every file is looked into: all frames must be alike.
+    async fn inspect(&self, files: &super::Files, places: &Places) -> Result<Inspected> {
+        let frames = self.0;
+        let files = files.locate(places)?;
+        let count = files.len() as u64;
+        let first = files[0].clone();
+        let first = blocking(move || frames.inspect(&first)).await?;
+        let frame = first.structure.clone();
+        let parts: Vec<Vec<Location>> = files[1..].chunks(AT_ONCE).map(<[Location]>::to_vec).collect();
+        let looked = stream::iter(parts).map(|part| {
+            let frame = frame.clone();
+            blocking(move || part.iter().try_for_each(|file| alike(frames, file, &frame)))
+        });
+        looked.buffered(TASKS).try_collect::<()>().await?;
+        let mut chunks = vec![Lengths::regular(count, 1)];
+        chunks.extend(frame.shape.iter().map(|len| Lengths::regular(*len, *len)));
+        let shape = [&[count], frame.shape.as_slice()].concat();
+        let structure = ArrayStructure { chunks, ..ArrayStructure::new(frame.dtype, shape) };
+        Ok(Structure::Array(structure).into())
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
@@ -80,6 +121,21 @@ fn leading(shape: &[u64], files: u64) -> Result<usize> {
             "The structure of the shape {shape:?} does not fit {files} files: its first axes number them. Register the files again."
         ))
     })
+}
+
+fn alike(frames: &dyn Frames, file: &Location, frame: &ArrayStructure) -> Result<()> {
+    let found = frames.inspect(file)?.structure;
+    if found.shape == frame.shape && found.dtype == frame.dtype {
+        return Ok(());
+    }
+    Err(Error::unprocessable(format!(
+        "The files do not fit together: {:?} holds an array of the shape {:?} with the dtype {}, the first one of the shape {:?} with the dtype {}.",
+        file.name(),
+        found.shape,
+        found.dtype,
+        frame.shape,
+        frame.dtype
+    )))
 }
 
 struct Stack(Arc<Files>);

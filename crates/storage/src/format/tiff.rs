@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use girih_model::{Data, DataSource, Family, Result};
+use girih_model::{Data, DataSource, Family, Result, Structure};
 
 use super::conversion::{Run, convert, runs};
-use super::{EncodeOptions, Encoded, Format};
+use super::{EncodeOptions, Encoded, Files, Format, Inspected, sequence};
 use crate::dataset::Dataset;
 use crate::place::Places;
+use crate::pool::blocking;
 
 mod directories;
 mod directory;
+mod inspect;
 mod layout;
 mod lzw;
 mod pages;
@@ -48,12 +50,26 @@ impl Format for Tiff {
         &["tif", "tiff"]
     }
 
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["tif", "tiff"]
+    }
+
+    fn sequence(&self) -> Option<&'static str> {
+        Some(sequence::Frames::media_type(&Frames))
+    }
+
     fn encodes(&self) -> &'static [Family] {
         &[Family::Array]
     }
 
     fn opens(&self) -> &'static [Family] {
         &[Family::Array]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        let location = files.locate_one(places)?;
+        let found = blocking(move || inspect::inspect(&location)).await?;
+        Ok(Inspected { metadata: found.metadata, ..Structure::Array(found.structure).into() })
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {

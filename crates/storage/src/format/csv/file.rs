@@ -52,29 +52,11 @@ impl TableFile for Csv {
     fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
         self.check(wanted)?;
         let rows = Rows::of_file(wanted.clone(), rows.unwrap_or(0..u64::MAX));
-        let reader = Reader { file, splitter: Some(Splitter::new()), rows, ready: VecDeque::new() };
-        Ok((wanted.clone(), Box::new(reader)))
+        Ok((wanted.clone(), Box::new(Reader::new(file, Splitter::new(), rows, damaged))))
     }
 
     fn rows(&self, file: File) -> Result<u64> {
-        let mut records: u64 = 0;
-        let mut splitter = Splitter::new();
-        let mut count = |_: &Record, _| {
-            records += 1;
-            Ok(())
-        };
-        let mut pieces = BufReader::with_capacity(PIECE, file);
-        loop {
-            let piece = pieces.fill_buf().internal(reading)?;
-            if piece.is_empty() {
-                break;
-            }
-            let read = piece.len();
-            splitter.push(piece, &mut count).map_err(damaged)?;
-            pieces.consume(read);
-        }
-        splitter.finish(&mut count).map_err(damaged)?;
-        Ok(records.saturating_sub(1))
+        count(file, Splitter::new(), damaged)
     }
 
     /// CSV has no place for it.
@@ -113,6 +95,27 @@ impl TableFile for Csv {
         let text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
         Ok(Some(Box::new(Writer { out: draft, text })))
     }
+}
+
+/// Records of a file after its header.
+pub(super) fn count(file: File, mut splitter: Splitter, blame: fn(Error) -> Error) -> Result<u64> {
+    let mut records: u64 = 0;
+    let mut count = |_: &Record, _| {
+        records += 1;
+        Ok(())
+    };
+    let mut pieces = BufReader::with_capacity(PIECE, file);
+    loop {
+        let piece = pieces.fill_buf().internal(reading)?;
+        if piece.is_empty() {
+            break;
+        }
+        let read = piece.len();
+        splitter.push(piece, &mut count).map_err(blame)?;
+        pieces.consume(read);
+    }
+    splitter.finish(&mut count).map_err(blame)?;
+    Ok(records.saturating_sub(1))
 }
 
 fn reading() -> String {
@@ -157,26 +160,32 @@ fn header(file: &mut File) -> Result<Vec<String>> {
     }
 }
 
-struct Reader {
+pub(super) struct Reader {
     file: File,
     /// `None` at the end.
     splitter: Option<Splitter>,
     rows: Rows,
     ready: VecDeque<RecordBatch>,
+    /// Whose fault it is when something is wrong.
+    blame: fn(Error) -> Error,
 }
 
 impl Reader {
+    pub(super) fn new(file: File, splitter: Splitter, rows: Rows, blame: fn(Error) -> Error) -> Self {
+        Self { file, splitter: Some(splitter), rows, ready: VecDeque::new(), blame }
+    }
+
     fn read_piece(&mut self, mut splitter: Splitter) -> Result<()> {
         let mut piece = Vec::with_capacity(PIECE);
         (&self.file).take(PIECE as u64).read_to_end(&mut piece).internal(reading)?;
         let mut full = Vec::new();
         let rows = &mut self.rows;
-        splitter.push(&piece, &mut |record, line| rows.push(record, line, &mut full)).map_err(damaged)?;
+        splitter.push(&piece, &mut |record, line| rows.push(record, line, &mut full)).map_err(self.blame)?;
         if piece.is_empty() {
-            splitter.finish(&mut |record, line| rows.push(record, line, &mut full)).map_err(damaged)?;
-            rows.finish(&mut full).map_err(damaged)?;
+            splitter.finish(&mut |record, line| rows.push(record, line, &mut full)).map_err(self.blame)?;
+            rows.finish(&mut full).map_err(self.blame)?;
         } else if rows.is_done() {
-            rows.finish(&mut full).map_err(damaged)?;
+            rows.finish(&mut full).map_err(self.blame)?;
         } else {
             self.splitter = Some(splitter);
         }

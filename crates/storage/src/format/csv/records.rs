@@ -50,11 +50,16 @@ pub(super) struct Splitter {
     /// Number of the line that is being read, from 1.
     line: u64,
     after_return: bool,
+    separator: u8,
 }
 
 impl Splitter {
     pub(super) fn new() -> Self {
-        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false }
+        Self::with_separator(b',')
+    }
+
+    pub(super) fn with_separator(separator: u8) -> Self {
+        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false, separator }
     }
 
     /// Gives each record that ends in this piece to `each`, with the number of the line it ends on.
@@ -113,7 +118,7 @@ impl Splitter {
                 self.state = State::Quoted;
                 self.keep(byte)
             }
-            (_, b',') => {
+            (_, byte) if byte == self.separator => {
                 self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
                 self.state = State::FieldStart;
                 self.check_size()

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use girih_model::{Error, Result, ResultExt};
 
+use super::infer::{is_missing, names, number};
 use super::records::Record;
 
 /// A batch is full with this many rows or bytes of text.
@@ -33,9 +35,15 @@ enum Layout {
     Unknown,
     /// The first record is the header, and may have more columns.
     Header,
+    /// The same, with the names as pandas calls them, of a file by somebody else.
+    Foreign,
+    /// The header of such a file was read: for each column its field, and how many there are.
+    Named { order: Vec<usize>, width: usize },
     Known {
         order: Vec<usize>,
         width: usize,
+        /// Short rows end with missing values, which have many names, and blanks around numbers do not matter.
+        is_foreign: bool,
     },
 }
 
@@ -46,6 +54,10 @@ impl Rows {
 
     pub(super) fn of_file(schema: SchemaRef, wanted: Range<u64>) -> Self {
         Self::new(schema, Layout::Header, wanted)
+    }
+
+    pub(super) fn of_foreign(schema: SchemaRef, wanted: Range<u64>) -> Self {
+        Self::new(schema, Layout::Foreign, wanted)
     }
 
     fn new(schema: SchemaRef, layout: Layout, wanted: Range<u64>) -> Self {
@@ -59,19 +71,41 @@ impl Rows {
     }
 
     pub(super) fn push(&mut self, record: &Record, line: u64, full: &mut Vec<RecordBatch>) -> Result<()> {
-        let (order, width) = match &self.layout {
-            Layout::Known { order, width } => (order, *width),
+        let (order, width, is_foreign) = match &self.layout {
+            Layout::Known { order, width, is_foreign } => (order, *width, *is_foreign),
+            Layout::Foreign => {
+                let names = names(record);
+                let numbers: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+                let place = |field: &Arc<Field>| {
+                    numbers.get(field.name().as_str()).copied().ok_or_else(|| {
+                        Error::unprocessable(format!(
+                            "The CSV file has no column {:?} in its header. Register it again.",
+                            field.name()
+                        ))
+                    })
+                };
+                let order = self.schema.fields().iter().map(place).collect::<Result<_>>()?;
+                self.layout = Layout::Named { order, width: names.len() };
+                return Ok(());
+            }
+            Layout::Named { order, width } => {
+                // A first field without a name is a label of the row.
+                let label = usize::from(record.len() == width + 1);
+                let order = order.iter().map(|n| n + label).collect();
+                self.layout = Layout::Known { order, width: width + label, is_foreign: true };
+                return self.push(record, line, full);
+            }
             unknown => {
                 let must_be_header = matches!(unknown, Layout::Header);
                 let header = header(record, &self.schema, must_be_header)?;
                 let is_header = header.is_some();
                 let order = header.unwrap_or_else(|| (0..self.columns.len()).collect());
                 let width = if is_header { record.len() } else { self.columns.len() };
-                self.layout = Layout::Known { order, width };
+                self.layout = Layout::Known { order, width, is_foreign: false };
                 return if is_header { Ok(()) } else { self.push(record, line, full) };
             }
         };
-        if record.len() != width {
+        if record.len() > width || (record.len() < width && !is_foreign) {
             return Err(Error::unprocessable(format!(
                 "Line {line} of the CSV body has {} fields, but the table has {width} columns.",
                 record.len()
@@ -91,8 +125,11 @@ impl Rows {
                 ))
             })?;
             // A line with nothing on it would be no record: there quotes mean nothing.
-            let quoted = quoted && width > 1;
-            if text.is_empty() && !(quoted && is_text(field.data_type())) {
+            let quoted = quoted && width > 1 && !is_foreign;
+            let text = if is_foreign && !is_text(field.data_type()) { number(text) } else { text };
+            if is_foreign && is_missing(text) {
+                push_missing(builder, field, line)?;
+            } else if text.is_empty() && !(quoted && is_text(field.data_type())) {
                 push_missing(builder, field, line)?;
             } else {
                 builder.append_value(text);

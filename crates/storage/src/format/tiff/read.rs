@@ -8,15 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::dtype::{Kind, ScalarType};
-use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, Structure};
+use girih_model::{ArrayStructure, Data, DataSource, Error, ErrorKind, Result, Selection, Structure};
 use tiff::decoder::Decoder;
 
-use super::lzw;
 use super::pages::{Geometry, PageReader, Pages, damaged, decoded, geometry};
+use super::{inspect, lzw};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
-use crate::format::sequence;
+use crate::format::reshaped::reshaped;
+use crate::format::sequence::{self, Frame};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
@@ -32,8 +33,19 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
         return Err(Error::unprocessable("An array in a TIFF file has one asset, the file."));
     };
     let (location, structure) = (places.locate(&asset.data_uri)?, structure.clone());
-    let array = blocking(move || TiffChunks::new(location, structure)).await?;
-    Ok(Arc::new(TiffArray(Arc::new(array))))
+    blocking(move || -> Result<Arc<dyn Dataset>> {
+        match TiffChunks::new(location.clone(), structure.clone()) {
+            Ok(chunks) => Ok(Arc::new(TiffArray(Arc::new(chunks)))),
+            Err(e) if e.kind() == ErrorKind::Unprocessable => {
+                // The same items under another shape.
+                let natural = inspect::pages(&location)?;
+                let chunks = TiffChunks::new(location, natural)?;
+                reshaped(Arc::new(TiffArray(Arc::new(chunks))), &structure)
+            }
+            Err(e) => Err(e),
+        }
+    })
+    .await
 }
 
 /// Files of a sequence.
@@ -42,6 +54,10 @@ pub(in crate::format) struct Frames;
 impl sequence::Frames for Frames {
     fn media_type(&self) -> &'static str {
         "multipart/related;type=image/tiff"
+    }
+
+    fn inspect(&self, file: &Location) -> Result<Frame> {
+        inspect::inspect(file)
     }
 
     fn grid(&self, file: &Location, frame: &ArrayStructure) -> Result<Vec<u64>> {

@@ -10,9 +10,9 @@ const MAX_FILES: usize = 1_000_000;
 /// Deepest directory that is looked into.
 const MAX_DEPTH: usize = 64;
 
-pub(super) struct Entry {
-    pub name: String,
-    pub kind: FileType,
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) kind: FileType,
 }
 
 impl Location {
@@ -45,7 +45,7 @@ impl Location {
     }
 
     /// Entries of this directory, without unfinished files.
-    pub(super) fn entries(&self) -> Result<Vec<Entry>> {
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut all = self.all_entries()?;
         all.retain(|entry| !name::is_temporary(&entry.name));
         Ok(all)

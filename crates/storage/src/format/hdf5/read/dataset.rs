@@ -16,12 +16,9 @@ use super::container::Source;
 use super::walk::Object;
 use super::{H5Array, H5Dataset, attributes};
 use crate::dataset::{Dataset, positions};
+use crate::format::chunked;
+use crate::format::reshaped::reshaped;
 use crate::place::Location;
-
-/// Contiguous datasets up to so many bytes are one chunk.
-const ONE_CHUNK: u64 = 64 << 20;
-/// What larger ones are cut into, in bytes.
-const CHUNK: u64 = 16 << 20;
 
 /// A dataset: its structure over all files, and its attributes in the first.
 pub(super) struct Described {
@@ -124,12 +121,8 @@ fn structure(shapes: &[Shape]) -> Result<ArrayStructure> {
 
 /// What has no chunks is one, unless that would be too large to be sent.
 fn whole(shape: &Shape, at: usize, len: u64) -> u64 {
-    let all = shape.shape.as_deref().unwrap_or_default();
-    let itemsize = shape.dtype.itemsize() as u64;
-    if all.iter().fold(itemsize, |bytes, len| bytes.saturating_mul(*len)) <= ONE_CHUNK {
-        return len;
-    }
-    crate::format::chunked::stretch(all, itemsize as usize, CHUNK).get(at).copied().unwrap_or(len)
+    let structure = chunked::unchunked(shape.dtype.clone(), shape.shape.clone().unwrap_or_default());
+    structure.chunks.get(at).map_or(len, Chunks::longest)
 }
 
 /// Opens a dataset with the structure that its files have. May block.
@@ -141,6 +134,14 @@ pub(super) fn open(described: Described) -> Result<Arc<dyn Dataset>> {
 
 /// Opens datasets that are to have this structure together.
 pub(super) fn with_structure(objects: Vec<Object>, structure: ArrayStructure) -> Result<Arc<dyn Dataset>> {
+    let shapes = objects.iter().map(Shape::of).collect::<Result<Vec<_>>>();
+    // A growing dataset may be shorter, or longer, than it was registered; all else is another shape of the same items.
+    if let Ok(natural) = shapes.and_then(|shapes| self::structure(&shapes))
+        && !structure.shape.is_empty()
+        && (natural.shape.len() != structure.shape.len() || natural.shape[1..] != structure.shape[1..])
+    {
+        return reshaped(with_structure(objects, natural)?, &structure);
+    }
     let places = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
     let mut places: Vec<(Location, String)> = places.collect();
     Ok(match places.len() {

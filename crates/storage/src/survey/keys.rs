@@ -1,0 +1,60 @@
+//! Keys from the names of files.
+
+use std::collections::HashMap;
+
+use super::{BYTES, Candidate, Surveyed};
+
+/// What comes before the endings, as Python's `pathlib` counts them: of `a.tar.gz` it is `a`; a dot at the beginning
+/// is part of the name.
+pub fn strip_suffixes(name: &str) -> String {
+    let start = name.len() - name.trim_start_matches('.').len();
+    match name[start..].find('.') {
+        Some(dot) if !name.ends_with('.') => name[..start + dot].to_owned(),
+        _ => name.to_owned(),
+    }
+}
+
+/// Gives each candidate and directory its key. Where several would have the same one, all of them have their whole
+/// names; files that are only bytes have that always, so that a note beside the data does not change its key.
+pub(super) fn name(found: &mut Surveyed, keep_extensions: bool) {
+    let wholes: Vec<String> = found.candidates.iter().map(whole).collect();
+    let directories: Vec<String> = found.directories.iter().map(|below| below.location.name()).collect();
+    let short = |name: &String| if keep_extensions { name.clone() } else { strip_suffixes(name) };
+    let bytes = |candidate: &Candidate| candidate.media_type == BYTES && !candidate.is_sequence;
+    let wanted = found.candidates.iter().zip(&wholes).map(|(candidate, whole)| match () {
+        () if bytes(candidate) => whole.clone(),
+        () if candidate.is_sequence => sequence_key(candidate),
+        () => short(whole),
+    });
+    let wanted: Vec<String> = wanted.chain(directories.iter().map(short)).collect();
+    let mut counts: HashMap<&String, usize> = HashMap::new();
+    wanted.iter().for_each(|key| *counts.entry(key).or_default() += 1);
+    let wholes = wholes.iter().chain(&directories);
+    let mut taken: HashMap<String, u64> = HashMap::new();
+    let keys = wanted.iter().zip(wholes).map(|(key, whole)| {
+        let key = if counts[key] > 1 { whole } else { key };
+        let times = taken.entry(key.clone()).or_default();
+        *times += 1;
+        if *times == 1 { key.clone() } else { format!("{key}~{times}") }
+    });
+    let keys: Vec<String> = keys.collect();
+    let (candidates, directories) = keys.split_at(found.candidates.len());
+    found.candidates.iter_mut().zip(candidates).for_each(|(candidate, key)| candidate.key.clone_from(key));
+    found.directories.iter_mut().zip(directories).for_each(|(below, key)| below.key.clone_from(key));
+}
+
+/// The whole name; of a sequence, without the number.
+fn whole(candidate: &Candidate) -> String {
+    let name = candidate.members.first().map(|member| member.location.name()).unwrap_or_default();
+    match super::sequences::parts(&name) {
+        Some(parts) if candidate.is_sequence => format!("{}.{}", parts.prefix_or_default(), parts.ending),
+        _ => name,
+    }
+}
+
+/// What comes before the number.
+fn sequence_key(candidate: &Candidate) -> String {
+    let name = candidate.members.first().map(|member| member.location.name()).unwrap_or_default();
+    let prefix = super::sequences::parts(&name).map(|parts| parts.prefix_or_default().to_owned());
+    strip_suffixes(&prefix.unwrap_or(name))
+}

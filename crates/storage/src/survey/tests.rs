@@ -1,0 +1,97 @@
+use std::path::Path;
+
+use super::*;
+use crate::place::Directory;
+
+struct Room(tempfile::TempDir);
+
+impl Room {
+    fn with(files: &[&str]) -> Self {
+        let room = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = room.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if file.ends_with('/') { std::fs::create_dir(path).unwrap() } else { std::fs::write(path, file).unwrap() }
+        }
+        Self(room)
+    }
+
+    fn survey(&self, options: &SurveyOptions) -> Surveyed {
+        survey(&Directory::open(self.0.path(), false).unwrap().root(), options).unwrap()
+    }
+}
+
+fn keys(found: &Surveyed) -> Vec<(String, usize)> {
+    let mut keys: Vec<_> =
+        found.candidates.iter().map(|candidate| (candidate.key.clone(), candidate.members.len())).collect();
+    keys.extend(found.directories.iter().map(|below| (below.key.clone(), 0)));
+    keys
+}
+
+fn check(files: &[&str], expected: &[(&str, usize)]) {
+    let found = Room::with(files).survey(&SurveyOptions::default());
+    let expected: Vec<_> = expected.iter().map(|(key, members)| ((*key).to_owned(), *members)).collect();
+    assert_eq!(keys(&found), expected, "{files:?}");
+}
+
+#[test]
+fn keys_are_names_without_endings() {
+    for (name, key) in [("a.txt", "a"), ("a.tar.gz", "a"), ("a", "a"), (".a.b", ".a"), ("a.", "a."), ("x.y.npy", "x")] {
+        assert_eq!(strip_suffixes(name), key, "{name}");
+    }
+}
+
+#[test]
+fn numbered_files_are_sequences_in_the_order_of_their_numbers() {
+    check(&["i1.tif", "i2.tif", "i10.tif", "b.csv", "dir.x/a"], &[("b", 1), ("i", 3), ("dir", 0)]);
+    check(&["1.npy", "02.npy"], &[("_unnamed", 2)]);
+    let found = Room::with(&["i10.tiff", "i9.tif", "i009.tif"]).survey(&SurveyOptions::default());
+    let names: Vec<_> = found.candidates[0].members.iter().map(|member| member.location.name()).collect();
+    assert_eq!(names, ["i009.tif", "i9.tif", "i10.tiff"]);
+    assert_eq!(found.candidates[0].name(), "i009.tif … i10.tiff (3 files)");
+    let files = found.candidates[0].files();
+    assert_eq!(files.media_type, "multipart/related;type=image/tiff");
+    assert_eq!((files.assets[2].num, files.assets[2].parameter.as_deref()), (Some(2), Some("data_uris")));
+}
+
+#[test]
+fn formats_are_not_mixed_and_keys_never_collide() {
+    check(&["i1.tif", "i2.npy"], &[("i.tif", 1), ("i.npy", 1)]);
+    check(&["a.csv", "a.h5", "b.csv"], &[("a.csv", 1), ("a.h5", 1), ("b", 1)]);
+    check(&["a.csv", "a/x"], &[("a.csv", 1), ("a", 0)]);
+    // What is only bytes does not change the name of the data beside it.
+    check(&["a.csv", "a.log", "README"], &[("README", 1), ("a", 1), ("a.log", 1)]);
+    check(&["i.tif", "i1.tif"], &[("i.tif", 1), ("i.tif~2", 1)]);
+}
+
+#[test]
+fn what_is_hidden_or_no_file_is_not_seen() {
+    let room = Room::with(&[".hidden/a.csv", ".b.csv", "c.csv"]);
+    std::os::unix::fs::symlink("/etc/hostname", room.0.path().join("out.csv")).unwrap();
+    std::os::unix::fs::symlink("c.csv", room.0.path().join("in.csv")).unwrap();
+    let found = room.survey(&SurveyOptions::default());
+    assert_eq!(keys(&found), [("c".to_owned(), 1), ("in".to_owned(), 1)]);
+    assert_eq!(found.skipped[0].name, "out.csv");
+}
+
+#[test]
+fn options_choose_what_is_seen_and_what_it_is() {
+    let room = Room::with(&["a.xyz", "b.csv", "c0", "i1.tif", "sub/"]);
+    let names =
+        |options: SurveyOptions| keys(&room.survey(&options)).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    let all = SurveyOptions { keep_extensions: true, ..SurveyOptions::default() };
+    assert_eq!(names(all.clone()), ["a.xyz", "b.csv", "c0", "i", "sub"]);
+    assert_eq!(names(SurveyOptions { bytes: false, ..all.clone() }), ["b.csv", "i", "sub"]);
+    assert_eq!(names(SurveyOptions { only: vec!["CSV".into()], ..all.clone() }), ["b.csv", "sub"]);
+    assert_eq!(names(SurveyOptions { single: false, ..all.clone() }), ["i", "sub"]);
+    assert_eq!(names(SurveyOptions { sequences: false, ..all.clone() }), ["a.xyz", "b.csv", "c0", "i1.tif", "sub"]);
+    let known = [("xyz".to_owned(), "text/csv".to_owned())];
+    let found = room.survey(&SurveyOptions { media_types: known.into(), ..all.clone() });
+    assert_eq!(found.candidates[0].media_type, "text/csv");
+    let hook: Hook = Arc::new(|path: &Path, guess: Option<&str>| {
+        let named = path.file_name().is_some_and(|name| name == "c0");
+        Ok(if named { Some("text/csv".to_owned()) } else { guess.map(str::to_owned) })
+    });
+    let found = room.survey(&SurveyOptions { hook: Some(hook), bytes: false, ..all });
+    assert_eq!(found.candidates.iter().map(|c| c.key.as_str()).collect::<Vec<_>>(), ["b.csv", "c0", "i"]);
+}
