@@ -8,15 +8,18 @@ mod catalog_check;
 mod catalog_info;
 mod catalog_init;
 mod catalog_upgrade;
+mod register;
 mod serve_catalog;
 mod serve_config;
 mod serve_demo;
+mod serve_directory;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a server
     #[command(subcommand)]
     Serve(Serve),
+    Register(register::Register),
     /// Look after a catalog's database
     #[command(subcommand)]
     Catalog(Catalog),
@@ -26,6 +29,7 @@ pub(crate) enum Command {
 pub(crate) enum Serve {
     Demo(serve_demo::Demo),
     Catalog(serve_catalog::Catalog),
+    Directory(serve_directory::Directory),
     Config(serve_config::Configured),
 }
 
@@ -40,8 +44,10 @@ pub(crate) enum Catalog {
 impl Command {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Register(command) => command.run().await,
             Self::Serve(Serve::Demo(command)) => command.run().await,
             Self::Serve(Serve::Catalog(command)) => command.run().await,
+            Self::Serve(Serve::Directory(command)) => command.run().await,
             Self::Serve(Serve::Config(command)) => command.run().await,
             Self::Catalog(Catalog::Init(command)) => command.run().await,
             Self::Catalog(Catalog::Info(command)) => command.run().await,

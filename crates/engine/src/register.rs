@@ -8,6 +8,7 @@ mod inspect;
 mod local;
 mod report;
 mod sync;
+mod watch;
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ use crate::bulk::BulkItem;
 pub use local::Local;
 pub use report::{Outcome, Record, Totals};
 pub use sync::Registrar;
+pub use watch::Watch;
 
 /// A catalog that files are registered in. Paths are those that its callers see.
 #[async_trait]

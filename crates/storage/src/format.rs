@@ -239,6 +239,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::CSV_UNREGISTERED,
     &csv::PLAIN,
     &csv::SEVERAL,
+    &csv::CsvArrays,
     &csv::TABS,
     &npy::Npy,
     &sequence::NPY,

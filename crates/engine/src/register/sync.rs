@@ -13,6 +13,7 @@ use girih_storage::survey::{Candidate, SurveyOptions, survey, survey_one};
 
 use super::inspect::{Inspected, inspect};
 use super::report::{Outcome, Record};
+use super::watch::Settling;
 use super::{Files, Target};
 use crate::bulk::BulkItem;
 use crate::create::CreateRequest;
@@ -36,6 +37,8 @@ pub struct Registrar {
     /// What is not among the files is taken from the catalog.
     overwrite: bool,
     pub(super) seen: HashMap<PathBuf, Seen>,
+    /// While it is followed: what is being written is left alone for a moment.
+    pub(super) settling: Option<Settling>,
     /// Nodes that wait to be made; containers have no record.
     pending: Vec<(Option<Record>, BulkItem)>,
     pending_files: usize,
@@ -81,6 +84,7 @@ impl Registrar {
             report: Box::new(report),
             overwrite,
             seen: HashMap::new(),
+            settling: None,
             pending: Vec::new(),
             pending_files: 0,
         }
@@ -178,18 +182,21 @@ impl Registrar {
             found.directories.into_iter().map(|below| (below.key, below.location)).collect();
         let mut changed = Vec::new();
         for candidate in found.candidates {
+            let key = candidate.key.clone();
+            let settled = match &mut self.settling {
+                Some(settling) => settling.settled(&directory.absolute(), candidate),
+                None => Some(candidate),
+            };
+            let Some(candidate) = settled else {
+                // It stays what it was so far.
+                seen.candidates.extend(before.remove(&key).map(|known| (key, known)));
+                continue;
+            };
             let signature = signature(&candidate);
             match before.remove(&candidate.key) {
                 Some(known) if known.signature == signature => drop(seen.candidates.insert(candidate.key, known)),
                 _ => changed.push((candidate.key.clone(), signature, candidate)),
             }
-        }
-        // First what is gone, for a new one may have its name.
-        let mut keep: HashSet<&String> = seen.candidates.values().flat_map(|known| &known.keys).collect();
-        keep.extend(changed.iter().map(|(key, _, _)| key).chain(below.iter().map(|(key, _)| key)));
-        let gone: Vec<String> = there.iter().filter(|key| !keep.contains(key)).cloned().collect();
-        for key in gone {
-            self.remove(path.child(&key)?).await?;
         }
         while !changed.is_empty() {
             let some: Vec<_> = changed.drain(..changed.len().min(BATCH)).collect();
@@ -216,6 +223,12 @@ impl Registrar {
                     seen.candidates.insert(key, Known { signature, keys });
                 }
             }
+        }
+        let mut keep: HashSet<&String> = seen.candidates.values().flat_map(|known| &known.keys).collect();
+        keep.extend(below.iter().map(|(key, _)| key));
+        let gone: Vec<&String> = there.iter().filter(|key| !keep.contains(key)).collect();
+        for key in gone {
+            self.remove(path.child(key)?).await?;
         }
         let mut next = Vec::with_capacity(below.len());
         for (key, location) in below {

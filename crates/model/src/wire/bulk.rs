@@ -10,7 +10,7 @@ pub struct BulkPlace {
     pub parent: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Bulked {
     pub created: u64,
     /// There already, just as they were to be.
@@ -20,7 +20,7 @@ pub struct Bulked {
     pub errors: Vec<BulkFailure>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BulkFailure {
     /// Number of the line, or of the place in the list, from 1.
     pub line: u64,

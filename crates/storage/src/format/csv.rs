@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+pub use grid::CsvArrays;
+
 use async_trait::async_trait;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Management, Result, Structure};
 
@@ -16,6 +18,7 @@ mod array;
 mod body;
 mod file;
 mod foreign;
+mod grid;
 mod infer;
 mod records;
 mod rows;

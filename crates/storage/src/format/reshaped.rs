@@ -173,12 +173,12 @@ fn boxes(start: u64, end: u64, shape: &[u64]) -> Vec<Vec<Axis>> {
     let inner = |row: u64, from: u64, to: u64| {
         boxes(from, to, rest).into_iter().map(move |part| [vec![range(row, row + 1)], part].concat())
     };
-    if first == last && (start % below != 0 || end != (first + 1) * below) {
+    if first == last && (!start.is_multiple_of(below) || end != (first + 1) * below) {
         return inner(first, start - first * below, end - first * below).collect();
     }
     let mut all = Vec::new();
     let mut whole = first;
-    if start % below != 0 {
+    if !start.is_multiple_of(below) {
         all.extend(inner(first, start % below, below));
         whole += 1;
     }
@@ -188,7 +188,7 @@ fn boxes(start: u64, end: u64, shape: &[u64]) -> Vec<Vec<Axis>> {
         part.extend(rest.iter().map(|len| Axis::all(*len)));
         all.push(part);
     }
-    if end % below != 0 {
+    if !end.is_multiple_of(below) {
         all.extend(inner(last, 0, end % below));
     }
     all

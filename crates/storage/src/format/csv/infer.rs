@@ -142,12 +142,21 @@ impl Inference {
     /// # Errors
     /// `Unprocessable` when a row has more fields than the header, or a file other columns than the first.
     pub(super) fn look(&mut self, file: File) -> Result<()> {
+        self.look_after(file, 0)
+    }
+
+    /// The same, leaving out so many records at the beginning.
+    pub(super) fn look_after(&mut self, file: File, mut skipped: u64) -> Result<()> {
         let mut splitter = Splitter::with_separator(self.separator);
         let mut first = true;
         // With a first field without a name, which is a label of the row.
         let mut label = None;
         let mut rows = 0u64;
         let mut each = |record: &Record, line: u64| {
+            if skipped > 0 {
+                skipped -= 1;
+                return Ok(());
+            }
             if std::mem::take(&mut first) {
                 self.begin(record)?;
                 if self.has_header {

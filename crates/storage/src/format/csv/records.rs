@@ -11,6 +11,8 @@ pub(super) struct Record {
     bytes: Vec<u8>,
     /// Where each field ends in `bytes`, and whether it was quoted.
     ends: Vec<(usize, bool)>,
+    /// Where it ends in the text, in bytes.
+    end: u64,
 }
 
 impl Record {
@@ -23,6 +25,11 @@ impl Record {
         let (end, quoted) = *self.ends.get(n)?;
         let start = n.checked_sub(1).map_or(0, |before| self.ends[before].0);
         Some((&self.bytes[start..end], quoted))
+    }
+
+    /// Bytes of the text up to the end of its line.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     fn clear(&mut self) {
@@ -51,6 +58,8 @@ pub(super) struct Splitter {
     line: u64,
     after_return: bool,
     separator: u8,
+    /// Bytes that have come.
+    read: u64,
 }
 
 impl Splitter {
@@ -59,13 +68,14 @@ impl Splitter {
     }
 
     pub(super) fn with_separator(separator: u8) -> Self {
-        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false, separator }
+        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false, separator, read: 0 }
     }
 
     /// Gives each record that ends in this piece to `each`, with the number of the line it ends on.
     /// Empty lines are no records. Lines end with LF, CRLF or CR.
     pub(super) fn push(&mut self, piece: &[u8], each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
         for byte in piece {
+            self.read += 1;
             let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
             if *byte == b'\n' && after_return {
                 if self.state == State::Quoted {
@@ -153,6 +163,7 @@ impl Splitter {
     fn end_record(&mut self, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
         self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
         self.state = State::RecordStart;
+        self.record.end = self.read;
         each(&self.record, self.line)?;
         self.record.clear();
         Ok(())

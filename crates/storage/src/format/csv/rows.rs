@@ -127,9 +127,8 @@ impl Rows {
             // A line with nothing on it would be no record: there quotes mean nothing.
             let quoted = quoted && width > 1 && !is_foreign;
             let text = if is_foreign && !is_text(field.data_type()) { number(text) } else { text };
-            if is_foreign && is_missing(text) {
-                push_missing(builder, field, line)?;
-            } else if text.is_empty() && !(quoted && is_text(field.data_type())) {
+            let is_nothing = text.is_empty() && !(quoted && is_text(field.data_type()));
+            if is_nothing || (is_foreign && is_missing(text)) {
                 push_missing(builder, field, line)?;
             } else {
                 builder.append_value(text);
