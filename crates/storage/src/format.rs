@@ -152,12 +152,7 @@ impl Files {
     /// # Errors
     /// Those of [`Places::locate`]; `Unprocessable` when there are none.
     pub(crate) fn locate(&self, places: &Places) -> Result<Vec<Location>> {
-        if self.assets.is_empty() {
-            return Err(Error::unprocessable("There are no files: a data source needs at least one asset."));
-        }
-        let mut assets: Vec<&Asset> = self.assets.iter().collect();
-        assets.sort_by_key(|asset| asset.num);
-        assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect()
+        of_source(&self.assets, places)
     }
 
     /// The one file that there is.
@@ -171,6 +166,18 @@ impl Files {
             ))),
         }
     }
+}
+
+/// The files of a data source, in their order: those that are given to the format by a name. Others are only kept in mind,
+/// such as the files that a virtual dataset is made of.
+pub(crate) fn of_source(assets: &[Asset], places: &Places) -> Result<Vec<Location>> {
+    let is_named = assets.iter().any(|asset| asset.parameter.is_some());
+    let mut assets: Vec<&Asset> = assets.iter().filter(|asset| !is_named || asset.parameter.is_some()).collect();
+    assets.sort_by_key(|asset| asset.num);
+    if assets.is_empty() {
+        return Err(Error::unprocessable("There are no files: a data source needs at least one asset."));
+    }
+    assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect()
 }
 
 /// What is in files.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use girih_model::slice::Fitted;
+use girih_model::slice::{Axis, Fitted};
 use girih_model::structure::array::Chunks as Lengths;
 use girih_model::{ArrayData, ArrayStructure, DType, Result};
 
@@ -109,6 +109,16 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
         })
         .buffered(READ_AHEAD);
     Ok(ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() })
+}
+
+/// The items of a region, in C order, all at once. Blocks.
+pub(super) fn gather(open: &impl Load, axes: &[Axis], grid: &[u64], itemsize: usize) -> Result<Vec<u8>> {
+    let plan = Arc::new(Plan::new(axes, grid, itemsize));
+    let mut items = Vec::with_capacity(axes.iter().map(|axis| axis.count as usize).product::<usize>() * itemsize);
+    for band in plan.bands() {
+        items.extend_from_slice(&assemble(open, &plan, &band, itemsize)?);
+    }
+    Ok(items)
 }
 
 fn assemble(open: &impl Load, plan: &Plan, band: &Band, itemsize: usize) -> Result<Bytes> {

@@ -22,6 +22,7 @@ use hdf5_reader::storage::FileStorage;
 use hdf5_reader::{Hdf5File, OpenOptions};
 use moka::sync::Cache;
 
+use super::dtype::{Item, check};
 use crate::format::guard::guarded;
 use crate::place::file::Stamp;
 
@@ -48,6 +49,8 @@ pub(super) struct Index {
     /// As the file says; a scalar has one item.
     pub(super) shape: Vec<u64>,
     pub(super) itemsize: usize,
+    /// What the items are; why there are none, for what no array can hold.
+    pub(super) item: Result<Item>,
     pub(super) layout: Layout,
     /// What a chunk holds that was never written: an item, or zeros.
     pub(super) fill: Option<Vec<u8>>,
@@ -161,7 +164,9 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
     };
     let fill = dataset.fill_value().and_then(|fill| fill.value.clone());
     let fill = fill.filter(|fill| fill.len() == itemsize && fill.iter().any(|byte| *byte != 0));
-    Ok(Index { shape, itemsize, layout, fill })
+    let item = dataset.raw_datatype().map_err(damaged).and_then(|raw| check(&raw));
+    let item = item.and_then(|()| Item::of(dataset.dtype()));
+    Ok(Index { shape, itemsize, item, layout, fill })
 }
 
 /// All chunks that were written, by whatever index the file has.

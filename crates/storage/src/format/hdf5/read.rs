@@ -16,15 +16,20 @@ mod attributes;
 mod container;
 mod dataset;
 mod links;
+mod mapping;
+mod raw;
+mod text;
+mod virtual_dataset;
 mod walk;
 
+use super::dtype::Item;
 use super::filters::FILTERS;
 use super::index::{Index, Layout, damaged};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
 use crate::format::guard::guarded;
-use crate::format::{Files, Inspected};
+use crate::format::{Files, Inspected, of_source};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
@@ -55,16 +60,14 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
                 Err(Error::unprocessable(format!("{path:?} is a dataset, not a group. Register it as an array.")))
             }
         }
-        Structure::Array(structure) => dataset::with_structure(files.objects(&path)?, structure),
+        Structure::Array(structure) => dataset::with_structure(files.objects(&path)?, structure, &files.places),
         _ => Err(Error::unprocessable("An HDF5 file holds arrays and containers of them.")),
     });
     dataset.await
 }
 
 fn of_assets(assets: &[Asset], places: &Places) -> Result<Source> {
-    let mut assets: Vec<_> = assets.iter().collect();
-    assets.sort_by_key(|asset| asset.num);
-    let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
+    let files = of_source(assets, places)?;
     Ok(Source { files: Arc::new(files), places: places.clone() })
 }
 
@@ -110,6 +113,8 @@ pub(super) struct H5Dataset {
     location: Location,
     path: String,
     structure: ArrayStructure,
+    /// Of an item as it lies in the file, in bytes.
+    itemsize: usize,
     grid: Vec<u64>,
     /// Stands for the dataset among the chunks of its file.
     layout: u64,
@@ -119,12 +124,16 @@ impl H5Dataset {
     fn new(location: Location, path: String, structure: ArrayStructure) -> Result<Self> {
         let file = location.open_file()?;
         let index = Index::of(&file, &path).map_err(|e| at(e, &location))?;
-        let fits = index.itemsize == structure.dtype.itemsize()
+        let packed = match &index.item {
+            Ok(Item::Gaps(dtype, _)) => dtype.itemsize(),
+            _ => index.itemsize,
+        };
+        let fits = packed == structure.dtype.itemsize()
             && (index.shape.len() == structure.shape.len() || (index.shape == [1] && structure.shape.is_empty()));
         if !fits {
             return Err(Error::unprocessable(format!(
                 "The dataset {path} does not have the structure that is registered: it has the shape {:?} and items of {} bytes. Register it again.",
-                index.shape, index.itemsize
+                index.shape, packed
             )));
         }
         let grid = grid(&index, &structure);
@@ -134,7 +143,8 @@ impl H5Dataset {
         }
         let mut hasher = DefaultHasher::new();
         (&path, &grid).hash(&mut hasher);
-        Ok(Self { location, path, structure, grid, layout: hasher.finish() })
+        let itemsize = index.itemsize;
+        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish() })
     }
 
     /// One of several files that continue each other along the first axis, and how long it is there.
@@ -173,8 +183,9 @@ impl H5Dataset {
         Ok(())
     }
 
+    /// Bytes of a chunk as it lies in the file.
     fn nbytes(&self) -> usize {
-        self.grid.iter().product::<u64>() as usize * self.structure.dtype.itemsize()
+        self.grid.iter().product::<u64>() as usize * self.itemsize
     }
 }
 
@@ -201,7 +212,7 @@ impl Chunks for H5Dataset {
     fn open(self: &Arc<Self>) -> Result<OpenDataset> {
         let file = self.location.open_file()?;
         let index = Index::of(&file, &self.path).map_err(|e| at(e, &self.location))?;
-        if grid(&index, &self.structure) != self.grid || index.itemsize != self.structure.dtype.itemsize() {
+        if grid(&index, &self.structure) != self.grid || index.itemsize != self.itemsize {
             // A contiguous dataset never grows.
             return Err(Error::gone("The file was replaced by one of another structure. Register it again."));
         }
@@ -226,7 +237,10 @@ impl Load for OpenDataset {
                         number.wrapping_mul(len.div_ceil(*chunk)).wrapping_add(*n)
                     });
                     let key = self.stamp.map(|stamp| Key { stamp, layout: self.dataset.layout, number });
-                    recent::chunk(key, self.dataset.nbytes(), wanted, || self.chunk(index)).map(Some)
+                    recent::chunk(key, self.dataset.nbytes(), wanted, || {
+                        self.chunk(index).map(|items| self.packed(items))
+                    })
+                    .map(Some)
                 }
                 None => Ok(self.filled()),
             },
@@ -239,6 +253,16 @@ impl Load for OpenDataset {
 }
 
 impl OpenDataset {
+    /// Items without the gaps between their fields.
+    fn packed(&self, items: Vec<u8>) -> Vec<u8> {
+        let Ok(Item::Gaps(dtype, runs)) = &self.index.item else { return items };
+        let mut packed = Vec::with_capacity(items.len() / self.index.itemsize * dtype.itemsize());
+        for item in items.chunks_exact(self.index.itemsize) {
+            runs.iter().for_each(|(start, len)| packed.extend_from_slice(&item[*start..start + len]));
+        }
+        packed
+    }
+
     fn chunk(&self, index: &[u64]) -> Result<Vec<u8>> {
         let nbytes = self.dataset.nbytes();
         let Layout::Chunked { entries, filters, .. } = &self.index.layout else {
@@ -273,7 +297,7 @@ impl OpenDataset {
         let mut items = vec![0; self.dataset.nbytes()];
         let (start, len) = self.span(index, items.len());
         self.read(&mut items[..len], address.saturating_add(start))?;
-        Ok(items.into())
+        Ok(self.packed(items).into())
     }
 
     fn of_compact(&self, index: &[u64], all: &Bytes) -> Result<Bytes> {
@@ -281,7 +305,7 @@ impl OpenDataset {
         let (start, len) = self.span(index, items.len());
         let from = all.get(start as usize..).and_then(|rest| rest.get(..len));
         items[..len].copy_from_slice(from.ok_or_else(|| damaged("a dataset is shorter than its shape"))?);
-        Ok(items.into())
+        Ok(self.packed(items).into())
     }
 
     /// Where a stretch begins, and how much of it there is, in bytes.
@@ -308,6 +332,6 @@ impl OpenDataset {
     /// A chunk that was never written.
     fn filled(&self) -> Option<Bytes> {
         let fill = self.index.fill.as_ref()?;
-        Some(fill.repeat(self.dataset.nbytes() / fill.len().max(1)).into())
+        Some(self.packed(fill.repeat(self.dataset.nbytes() / fill.len().max(1))).into())
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn open(source: &Source, path: &str) -> Result<Arc<dyn Dataset>> {
 fn opened(source: Source, path: String, object: Object, above: Arc<Vec<Object>>) -> Result<Arc<dyn Dataset>> {
     match object.kind()? {
         Kind::Group => Ok(Arc::new(H5Group::new(source, path, object, above)?)),
-        Kind::Dataset => dataset::open(Described::of(&source, &path, &object)?),
+        Kind::Dataset => dataset::open(Described::of(&source, &path, &object)?, &source.places),
         Kind::Other => Err(Error::unsupported(format!("{path:?} is a datatype with a name, not data."))),
     }
 }

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use girih_model::dtype::{Endianness, Kind, ScalarType};
 use girih_model::structure::array::Chunks;
 use girih_model::{ArrayData, ArrayStructure, DType, Data, Error, Json, Result, Selection, Structure};
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::dataspace::DataspaceType;
 use hdf5_reader::messages::layout::DataLayout;
 
-use super::super::dtype::dtype_of;
+use super::super::dtype::{Item, check};
 use super::super::index::damaged;
 use super::super::series::Series;
 use super::container::Source;
 use super::walk::Object;
-use super::{H5Array, H5Dataset, attributes};
+use super::{H5Array, H5Dataset, attributes, text, virtual_dataset};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked;
 use crate::format::reshaped::reshaped;
-use crate::place::Location;
+use crate::place::{Location, Places};
 
 /// A dataset: its structure over all files, and its attributes in the first.
 pub(super) struct Described {
@@ -29,7 +32,7 @@ pub(super) struct Described {
 
 /// What a file says of its part of a dataset.
 struct Shape {
-    dtype: DType,
+    item: Item,
     /// `None` for a null dataspace.
     shape: Option<Vec<u64>>,
     chunk: Option<Vec<u64>>,
@@ -43,18 +46,26 @@ impl Described {
         for file in source.files.iter().skip(1) {
             objects.push(source.object_in(file, path)?);
         }
-        let shapes = objects.iter().map(Shape::of).collect::<Result<Vec<_>>>()?;
-        Ok(Self { structure: structure(&shapes)?, metadata: attributes::of(object), objects })
+        Ok(Self { structure: structure_of(&objects)?, metadata: attributes::of(object), objects })
     }
 }
 
 impl Shape {
     fn of(object: &Object) -> Result<Self> {
+        if object.is_virtual()
+            && let Some(found) = virtual_dataset::Described::of(object)?
+        {
+            return Ok(Self { item: Item::of(&found.datatype)?, shape: Some(found.shape), chunk: None });
+        }
         let header = object.header()?;
-        let (mut dtype, mut shape, mut chunk) = (None, None, None);
+        let (mut item, mut shape, mut chunk) = (None, None, None);
+        // What is not read is told before anything of it is shown.
+        if let Ok(raw) = object.file.hdf5.dataset(&object.path).and_then(|dataset| dataset.raw_datatype()) {
+            check(&raw)?;
+        }
         for message in &header.messages {
             match message {
-                HdfMessage::Datatype(message) => dtype = Some(dtype_of(&message.datatype)?),
+                HdfMessage::Datatype(message) => item = Some(Item::of(&message.datatype)?),
                 HdfMessage::Dataspace(space) => {
                     shape = Some(match space.dataspace_type {
                         DataspaceType::Null => None,
@@ -73,7 +84,7 @@ impl Shape {
         let axes = shape.as_ref().map_or(0, Vec::len);
         // Some versions count the size of an item as an axis.
         let chunk = chunk.and_then(|chunk: Vec<u64>| chunk.get(..axes).map(<[u64]>::to_vec));
-        Ok(Self { dtype: dtype.ok_or_else(|| damaged("a dataset has no type"))?, shape, chunk })
+        Ok(Self { item: item.ok_or_else(|| damaged("a dataset has no type"))?, shape, chunk })
     }
 
     /// One item on its own, or none at all.
@@ -82,17 +93,46 @@ impl Shape {
     }
 }
 
-/// Scalars and what is empty are stacked, all else continues along the first axis.
-fn structure(shapes: &[Shape]) -> Result<ArrayStructure> {
-    let first = shapes.first().ok_or_else(|| Error::unprocessable("A dataset lies in at least one file."))?;
-    if let Some(odd) = shapes.iter().find(|shape| shape.dtype != first.dtype) {
-        return Err(Error::unprocessable(format!(
-            "The files have different dtypes: {} and {}.",
-            first.dtype, odd.dtype
-        )));
+/// The shape of a dataset in its file.
+pub(super) fn shape_of(object: &Object) -> Result<Vec<u64>> {
+    Ok(Shape::of(object)?.shape.unwrap_or_else(|| vec![0]))
+}
+
+/// The structure of a dataset.
+pub(super) fn natural(object: &Object) -> Result<ArrayStructure> {
+    structure_of(std::slice::from_ref(object))
+}
+
+/// The structure of datasets that continue each other.
+fn structure_of(objects: &[Object]) -> Result<ArrayStructure> {
+    let shapes = objects.iter().map(Shape::of).collect::<Result<Vec<_>>>()?;
+    let mut dtypes = Vec::with_capacity(shapes.len());
+    for (shape, object) in shapes.iter().zip(objects) {
+        dtypes.push(match &shape.item {
+            Item::Plain(dtype) | Item::Gaps(dtype, _) => dtype.clone(),
+            // As the reference has it: a fixed length that all fit in, and nothing instead of lists.
+            Item::Text => bytes(text::longest(object, shape.shape.as_deref().unwrap_or(&[0]))?)?,
+            Item::List => bytes(1)?,
+        });
     }
+    let is_text = shapes.iter().any(|shape| matches!(shape.item, Item::Text));
+    let longest = dtypes.iter().max_by_key(|dtype| dtype.itemsize()).filter(|_| is_text).cloned();
+    let first = longest.or_else(|| dtypes.first().cloned());
+    let dtype = first.ok_or_else(|| Error::unprocessable("A dataset lies in at least one file."))?;
+    if let Some(odd) = dtypes.iter().find(|odd| **odd != dtype && !is_text) {
+        return Err(Error::unprocessable(format!("The files have different dtypes: {dtype} and {odd}.")));
+    }
+    structure(&shapes, dtype)
+}
+
+fn bytes(len: usize) -> Result<DType> {
+    ScalarType::new(Kind::Bytes, len, Endianness::NotApplicable, None).map(DType::Scalar)
+}
+
+/// Scalars and what is empty are stacked, all else continues along the first axis.
+fn structure(shapes: &[Shape], dtype: DType) -> Result<ArrayStructure> {
+    let first = shapes.first().ok_or_else(|| Error::unprocessable("A dataset lies in at least one file."))?;
     let files = shapes.len() as u64;
-    let dtype = first.dtype.clone();
     if shapes.iter().all(Shape::is_hollow) {
         let shape = first.shape.clone().unwrap_or_else(|| vec![0]);
         return Ok(ArrayStructure::new(dtype, [vec![files], shape].concat()));
@@ -104,7 +144,7 @@ fn structure(shapes: &[Shape]) -> Result<ArrayStructure> {
     }
     let chunk = |at: usize, shape: &Shape, len: u64| match &shape.chunk {
         Some(chunk) => chunk[at].clamp(1, len.max(1)),
-        None => whole(shape, at, len),
+        None => whole(shape, &dtype, at, len),
     };
     let mut rows = Vec::new();
     for (shape, described) in &known {
@@ -116,36 +156,51 @@ fn structure(shapes: &[Shape]) -> Result<ArrayStructure> {
         chunks.push(Chunks::regular(*len, smallest));
     }
     let len = known.iter().map(|(shape, _)| shape[0]).sum();
-    Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, [&[len], others].concat()) })
+    let others = others.to_vec();
+    Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, [vec![len], others].concat()) })
 }
 
 /// What has no chunks is one, unless that would be too large to be sent.
-fn whole(shape: &Shape, at: usize, len: u64) -> u64 {
-    let structure = chunked::unchunked(shape.dtype.clone(), shape.shape.clone().unwrap_or_default());
+fn whole(shape: &Shape, dtype: &DType, at: usize, len: u64) -> u64 {
+    let structure = chunked::unchunked(dtype.clone(), shape.shape.clone().unwrap_or_default());
     structure.chunks.get(at).map_or(len, Chunks::longest)
 }
 
 /// Opens a dataset with the structure that its files have. May block.
-pub(super) fn open(described: Described) -> Result<Arc<dyn Dataset>> {
+pub(super) fn open(described: Described, places: &Places) -> Result<Arc<dyn Dataset>> {
     let Described { structure, metadata, objects } = described;
-    let dataset = with_structure(objects, structure)?;
+    let dataset = with_structure(objects, structure, places)?;
     Ok(Arc::new(WithAttributes { dataset, metadata }))
 }
 
 /// Opens datasets that are to have this structure together.
-pub(super) fn with_structure(objects: Vec<Object>, structure: ArrayStructure) -> Result<Arc<dyn Dataset>> {
-    let shapes = objects.iter().map(Shape::of).collect::<Result<Vec<_>>>();
+pub(super) fn with_structure(
+    objects: Vec<Object>,
+    structure: ArrayStructure,
+    places: &Places,
+) -> Result<Arc<dyn Dataset>> {
     // A growing dataset may be shorter, or longer, than it was registered; all else is another shape of the same items.
-    if let Ok(natural) = shapes.and_then(|shapes| self::structure(&shapes))
+    if let Ok(natural) = structure_of(&objects)
         && !structure.shape.is_empty()
         && (natural.shape.len() != structure.shape.len() || natural.shape[1..] != structure.shape[1..])
     {
-        return reshaped(with_structure(objects, natural)?, &structure);
+        return reshaped(with_structure(objects, natural, places)?, &structure);
+    }
+    if let Some(object) = objects.iter().find(|object| object.is_virtual()) {
+        if objects.len() > 1 {
+            return Err(Error::unsupported("Virtual datasets are not read from several files. Register each alone."));
+        }
+        return virtual_dataset::open(object, structure, places);
+    }
+    let items: Vec<Item> = objects.iter().filter_map(|object| Some(Shape::of(object).ok()?.item)).collect();
+    let is = |item: &Item| items.contains(item);
+    if is(&Item::Text) && structure.nbytes() != Some(0) {
+        return text::open(objects, structure);
     }
     let places = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
     let mut places: Vec<(Location, String)> = places.collect();
     Ok(match places.len() {
-        _ if structure.nbytes() == Some(0) => Arc::new(Hollow(structure)),
+        _ if structure.nbytes() == Some(0) || is(&Item::List) => Arc::new(Hollow(structure)),
         1 => {
             let (location, path) = places.remove(0);
             Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure)?)))
@@ -174,8 +229,8 @@ impl Dataset for WithAttributes {
     }
 }
 
-/// An array without a byte.
-pub(super) struct Hollow(pub(super) ArrayStructure);
+/// An array without a value: of nothing, or of what no array holds.
+struct Hollow(ArrayStructure);
 
 #[async_trait]
 impl Dataset for Hollow {
@@ -184,7 +239,15 @@ impl Dataset for Hollow {
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         let shape = positions(&self.0, selection)?.shape();
-        Ok(Data::Array(ArrayData::whole(self.0.dtype.clone(), shape, Vec::new())))
+        let dtype = self.0.dtype.clone();
+        let mut left = shape.iter().product::<u64>().saturating_mul(dtype.itemsize() as u64);
+        let pieces = std::iter::from_fn(move || {
+            let len = left.min(ZEROS.len() as u64);
+            left -= len;
+            (len > 0).then(|| Ok(Bytes::from_static(&ZEROS[..len as usize])))
+        });
+        Ok(Data::Array(ArrayData { dtype, shape, pieces: stream::iter(pieces).boxed() }))
     }
 }

@@ -13,6 +13,7 @@ use moka::sync::Cache;
 
 use super::super::index::{MAX_HEADER, MAX_READ, damaged};
 use super::links::{self, Link, Target};
+use super::virtual_dataset::Described;
 use crate::format::guard::guarded;
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
@@ -105,7 +106,16 @@ impl Object {
         self.file.header(self.address)
     }
 
+    /// Its items are those of others.
+    pub(super) fn is_virtual(&self) -> bool {
+        // The library does not know this kind of layout, and gives no header.
+        self.header().is_err() && Described::of(self).is_ok_and(|found| found.is_some())
+    }
+
     pub(super) fn kind(&self) -> Result<Kind> {
+        if self.is_virtual() {
+            return Ok(Kind::Dataset);
+        }
         let header = self.header()?;
         let is_dataset = |message: &HdfMessage| matches!(message, HdfMessage::DataLayout(_) | HdfMessage::Dataspace(_));
         let is_datatype = |message: &HdfMessage| matches!(message, HdfMessage::Datatype(_));
