@@ -21,6 +21,7 @@ use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 
 mod blob;
+mod blosc;
 mod chunked;
 pub(crate) mod conversion;
 pub mod csv;

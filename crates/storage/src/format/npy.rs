@@ -29,6 +29,7 @@ use crate::format::{Files, Format, Inspected};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::{self, blocking};
+pub(super) use descr::dtype_of;
 use header::Header;
 
 /// The least that is read at once, in bytes.

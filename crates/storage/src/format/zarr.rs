@@ -7,6 +7,7 @@ mod chunk;
 mod facade;
 mod grid;
 mod metadata;
+mod read;
 mod staging;
 mod stored;
 mod write;
@@ -14,11 +15,11 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use girih_model::{ArrayStructure, Asset, Data, DataSource, Error, Family, Result, Selection, Structure};
+use girih_model::{ArrayStructure, Asset, Data, DataSource, Error, Family, Management, Result, Selection, Structure};
 
 use crate::dataset::{Dataset, StoredBytes, Write, positions};
-use crate::format::Format;
 use crate::format::chunked::{self, Chunks};
+use crate::format::{Files, Format, Inspected};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 use chunk::Store;
@@ -35,7 +36,15 @@ impl Format for Zarr {
     }
 
     fn opens(&self) -> &'static [Family] {
-        &[Family::Array]
+        &[Family::Array, Family::Container]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["zarr"]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        read::inspect(files, places).await
     }
 
     fn creates(&self) -> &'static [Family] {
@@ -43,13 +52,16 @@ impl Format for Zarr {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        let Structure::Array(structure) = &source.structure else {
-            return Err(Error::unprocessable("Only arrays are stored as Zarr."));
-        };
         let [asset] = source.assets.as_slice() else {
             return Err(Error::unprocessable("A Zarr data source has one asset, its directory."));
         };
         let location = places.locate(&asset.data_uri)?;
+        if source.management == Management::External {
+            return read::open(location, source.structure.clone()).await;
+        }
+        let Structure::Array(structure) = &source.structure else {
+            return Err(Error::unprocessable("Only arrays are stored as Zarr."));
+        };
         let structure = structure.clone();
         blocking(move || {
             let location = location.pinned()?;

@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 16;
 
 /// # Errors
 /// `Unsupported` for dtypes that clients have no word for.
-pub(super) fn dtype_of(descr: &str) -> Result<DType> {
+pub(in crate::format) fn dtype_of(descr: &str) -> Result<DType> {
     let unknown = || Error::unsupported(format!("Arrays with the dtype {descr} are not read."));
     if !descr.starts_with('[') {
         return scalar(descr).ok_or_else(unknown);

@@ -1,0 +1,230 @@
+//! Arrays: each chunk is a file, or part of one.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use girih_model::structure::array::Chunks as Lengths;
+use girih_model::{ArrayStructure, Data, Error, Json, Result, Selection, Structure};
+
+use super::node::{Described, damaged};
+use crate::dataset::{Dataset, positions};
+use crate::format::chunked::recent::{self, Key, Use};
+use crate::format::chunked::{self, Chunks, Load};
+use crate::place::Location;
+use crate::place::file::Stamp;
+
+/// Largest chunk, decoded or as it is stored, in bytes.
+const MAX_CHUNK: u64 = 1 << 30;
+/// An entry of a shard's index for a chunk that is not there.
+const NOWHERE: u64 = u64::MAX;
+
+pub(super) struct ZarrArray(Arc<Stored>);
+
+pub(super) struct Stored {
+    directory: Location,
+    described: Described,
+    structure: ArrayStructure,
+    /// The smallest that can be decoded alone.
+    grid: Vec<u64>,
+    layout: u64,
+}
+
+impl ZarrArray {
+    /// # Errors
+    /// `Unsupported` for chunks that are too large.
+    pub(super) fn new(directory: Location, described: Described) -> Result<Self> {
+        let grid = described.pipeline.shard.as_ref().map_or(&described.chunk, |shard| &shard.chunk).clone();
+        let itemsize = described.typed.dtype.itemsize();
+        let bytes = grid.iter().fold(itemsize as u64, |bytes, len| bytes.saturating_mul(*len));
+        if bytes > MAX_CHUNK {
+            return Err(Error::unsupported(format!("The chunks of this array are larger than {MAX_CHUNK} bytes.")));
+        }
+        let chunks = described.shape.iter().zip(&grid).map(|(len, chunk)| Lengths::regular(*len, *chunk));
+        let structure = ArrayStructure {
+            chunks: chunks.collect(),
+            dims: described.dims.clone(),
+            ..ArrayStructure::new(described.typed.dtype.clone(), described.shape.clone())
+        };
+        structure.check()?;
+        let mut hasher = DefaultHasher::new();
+        (&grid, structure.dtype.to_string()).hash(&mut hasher);
+        let layout = hasher.finish();
+        Ok(Self(Arc::new(Stored { directory, described, structure, grid, layout })))
+    }
+}
+
+#[async_trait]
+impl Dataset for ZarrArray {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.0.structure.clone())
+    }
+
+    fn metadata(&self) -> Json {
+        Json::from_value(&self.0.described.attributes)
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let region = positions(&self.0.structure, selection)?;
+        Ok(Data::Array(chunked::read(&self.0, &self.0.structure.dtype, region).await?))
+    }
+}
+
+/// The same array, of which a structure shows another part: chunks are whole beyond its end, and what was never written
+/// has the fill value.
+pub(super) fn with_shape(array: Arc<dyn Dataset>, structure: ArrayStructure) -> Arc<dyn Dataset> {
+    Arc::new(Shaped { array, structure })
+}
+
+struct Shaped {
+    array: Arc<dyn Dataset>,
+    structure: ArrayStructure,
+}
+
+#[async_trait]
+impl Dataset for Shaped {
+    fn structure(&self) -> Structure {
+        Structure::Array(self.structure.clone())
+    }
+
+    fn metadata(&self) -> Json {
+        self.array.metadata()
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        use girih_model::slice::{Dim, Slice};
+        let region = positions(&self.structure, selection)?;
+        let there = self.array.structure();
+        let there = there.as_array().map(|array| array.shape.clone()).unwrap_or_default();
+        let dims = region.0.iter().zip(&there).map(|(axis, len)| {
+            let last = if axis.count == 0 { axis.start } else { axis.start.max(axis.at(axis.count - 1)) };
+            if axis.count > 0 && last >= *len {
+                return Err(Error::busy(format!(
+                    "The array has the shape {there:?} so far, and position {last} was asked for. It may still be growing: try again."
+                )));
+            }
+            if !axis.keep {
+                return Ok(Dim::Index(axis.start as i64));
+            }
+            let start = axis.start as i64;
+            let end = start + axis.step * axis.count as i64;
+            let stop = (end >= 0).then_some(end);
+            Ok(Dim::Range { start: Some(start), stop: if axis.count == 0 { Some(start) } else { stop }, step: Some(axis.step) })
+        });
+        let slice = Slice(dims.collect::<Result<Vec<_>>>()?);
+        self.array.read(&Selection::slice(slice)).await
+    }
+}
+
+impl Chunks for Stored {
+    type Open = Arc<Stored>;
+
+    fn grid(&self) -> &[u64] {
+        &self.grid
+    }
+
+    fn open(self: &Arc<Self>) -> Result<Arc<Stored>> {
+        Ok(self.clone())
+    }
+}
+
+impl Load for Arc<Stored> {
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        // An array without axes is taken as one of one axis.
+        let index = &index[..index.len().min(self.grid.len())];
+        let loaded = match &self.described.pipeline.shard {
+            None => self.chunk(index, wanted),
+            Some(shard) => {
+                let counts = shard.counts(&self.described.chunk);
+                let outer: Vec<u64> = index.iter().zip(&counts).map(|(n, count)| n / count).collect();
+                let within = index.iter().zip(&counts).fold(0, |number, (n, count)| number * count + n % count);
+                self.of_shard(&outer, within, wanted)
+            }
+        };
+        let context = |e: Error| e.context(format!("reading {}", self.directory.absolute().display()));
+        Ok(Some(loaded.map_err(context)?.unwrap_or_else(|| self.filled())))
+    }
+
+    fn check_present(&self) -> Result<()> {
+        self.directory.metadata().map(drop)
+    }
+}
+
+impl Stored {
+    fn itemsize(&self) -> usize {
+        self.structure.dtype.itemsize()
+    }
+
+    fn nbytes(&self) -> usize {
+        self.grid.iter().product::<u64>() as usize * self.itemsize()
+    }
+
+    fn file(&self, index: &[u64]) -> Result<Option<std::fs::File>> {
+        self.directory.join(&self.described.keys.of(index))?.open_if_exists()
+    }
+
+    fn chunk(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let Some(file) = self.file(index)? else { return Ok(None) };
+        let key = Stamp::of(&file).map(|stamp| Key { stamp, layout: self.layout, number: 0 });
+        let decode = || {
+            let len = file.metadata().map_err(|e| damaged("chunks", e))?.len();
+            let stored = read(&file, 0, len)?;
+            self.described.pipeline.decode(stored, &self.grid, self.itemsize())
+        };
+        recent::chunk(key, self.nbytes(), wanted, decode).map(Some)
+    }
+
+    fn of_shard(&self, index: &[u64], within: u64, wanted: Use) -> Result<Option<Bytes>> {
+        let Some(shard) = &self.described.pipeline.shard else { return Ok(None) };
+        let Some(file) = self.file(index)? else { return Ok(None) };
+        let stamp = Stamp::of(&file);
+        let key = stamp.map(|stamp| Key { stamp, layout: self.layout, number: 1 + within });
+        let size = file.metadata().map_err(|e| damaged("chunks", e))?.len();
+        let len = shard.index_len(&self.described.chunk);
+        let start = if shard.index_at_start { Some(0) } else { size.checked_sub(len) };
+        let start = start.ok_or_else(|| damaged("shards", "one is shorter than its index"))?;
+        let entries = recent::chunk(
+            stamp.map(|stamp| Key { stamp, layout: self.layout, number: 0 }),
+            len as usize,
+            Use::Part,
+            || {
+                let mut entries = read(&file, start, len)?;
+                for codec in shard.index_codecs.iter().rev() {
+                    entries = codec.decode(&entries, len as usize)?;
+                }
+                Ok(entries)
+            },
+        )?;
+        let number = |at: usize| {
+            let bytes = entries.get(at..at + 8).and_then(|bytes| bytes.first_chunk::<8>());
+            bytes.map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(|| damaged("shards", "an index is too short"))
+        };
+        let (offset, len) = (number(16 * within as usize)?, number(16 * within as usize + 8)?);
+        if (offset, len) == (NOWHERE, NOWHERE) {
+            return Ok(None);
+        }
+        let decode = || shard.pipeline.decode(read(&file, offset, len)?, &self.grid, self.itemsize());
+        recent::chunk(key, self.nbytes(), wanted, decode).map(Some)
+    }
+
+    fn filled(&self) -> Bytes {
+        let fill = &self.described.fill;
+        let items = self.grid.iter().product::<u64>() as usize;
+        if fill.iter().all(|byte| *byte == 0) { vec![0; self.nbytes()].into() } else { fill.repeat(items).into() }
+    }
+}
+
+fn read(file: &std::fs::File, at: u64, len: u64) -> Result<Vec<u8>> {
+    if len > MAX_CHUNK {
+        return Err(damaged("chunks", format!("one has {len} bytes")));
+    }
+    let mut stored = vec![0; len as usize];
+    file.read_exact_at(&mut stored, at).map_err(|e| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => Error::busy("A chunk is cut off. It may still be written: try again."),
+        _ => damaged("chunks", e),
+    })?;
+    Ok(stored)
+}
