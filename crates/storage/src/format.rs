@@ -35,6 +35,7 @@ pub mod octet_stream;
 pub mod png;
 mod reshaped;
 mod sequence;
+mod shuffle;
 mod spreadsheet;
 pub mod tiff;
 pub mod xls;

@@ -6,9 +6,8 @@ use std::io::Read;
 use girih_model::{Error, Result, ResultExt};
 
 mod lz;
-mod shuffle;
 
-pub(super) use shuffle::{unshuffle, unshuffle_bits};
+use super::shuffle::{unshuffle, unshuffle_bits};
 
 const HEADER: usize = 16;
 const SHUFFLED: u8 = 1;

@@ -19,7 +19,7 @@ mod body;
 mod file;
 mod foreign;
 mod grid;
-mod infer;
+pub(super) mod infer;
 mod records;
 mod rows;
 mod table;

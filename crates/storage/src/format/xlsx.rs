@@ -1,17 +1,22 @@
 //! Office Open XML workbooks (ECMA-376): tables out, for Excel and everything that reads its files.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use girih_model::{ByteStream, Data, Error, Family, Result, ResultExt, TableData};
+use girih_model::{ByteStream, Data, DataSource, Error, Family, Result, ResultExt, TableData};
 use rust_xlsxwriter::{Format as CellFormat, Workbook, Worksheet, XlsxError};
 
 use super::conversion::small_batches;
 use super::partition::index::columns_only;
 use super::spreadsheet::{Style, Value, check_size};
-use super::{EncodeOptions, Encoded, Format};
+use super::{EncodeOptions, Encoded, Files, Format, Inspected};
+use crate::dataset::Dataset;
 use crate::item::Cell;
-use crate::place::scratch;
+use crate::place::{Places, scratch};
 use crate::pool::blocking;
+
+mod read;
 
 const MEDIA_TYPE: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 /// Size of a sheet (ECMA-376-1, 18.3.1.73; Excel's specifications).
@@ -30,6 +35,22 @@ impl Format for Xlsx {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["xlsx"]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["xlsx"]
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Container]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        read::inspect(files, places).await
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        read::open(source, places).await
     }
 
     fn encodes(&self) -> &'static [Family] {

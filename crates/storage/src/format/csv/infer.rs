@@ -19,7 +19,7 @@ const MISSING: [&str; 18] = [
     "NULL", "NaN", "None", "n/a", "nan",
 ];
 
-pub(super) fn is_missing(text: &str) -> bool {
+pub(in crate::format) fn is_missing(text: &str) -> bool {
     text.len() <= 8 && (MISSING.contains(&text) || text == "null")
 }
 
@@ -28,10 +28,16 @@ pub(super) fn is_missing(text: &str) -> bool {
 pub(super) fn names(header: &Record) -> Vec<String> {
     let given = (0..header.len()).map(|n| {
         let (name, _) = header.field(n).unwrap_or_default();
-        let name = String::from_utf8_lossy(without_bom(name, n)).into_owned();
-        if name.is_empty() { format!("Unnamed: {n}") } else { name }
+        String::from_utf8_lossy(without_bom(name, n)).into_owned()
     });
-    let given: Vec<String> = given.collect();
+    names_of(given.collect())
+}
+
+/// The same, of names that are given.
+pub(in crate::format) fn names_of(mut given: Vec<String>) -> Vec<String> {
+    for (n, name) in given.iter_mut().enumerate().filter(|(_, name)| name.is_empty()) {
+        *name = format!("Unnamed: {n}");
+    }
     let all: HashSet<&String> = given.iter().collect();
     let mut used: HashSet<String> = HashSet::new();
     let mut names = Vec::with_capacity(given.len());
@@ -50,7 +56,7 @@ pub(super) fn names(header: &Record) -> Vec<String> {
 
 /// What is known of a column.
 #[derive(Debug, Clone)]
-struct Column {
+pub(in crate::format) struct Column {
     name: String,
     missing: u64,
     values: u64,
@@ -66,12 +72,12 @@ struct Column {
 }
 
 impl Column {
-    fn new(name: String) -> Self {
+    pub(in crate::format) fn new(name: String) -> Self {
         let (missing, values, longest) = (0, 0, 0);
         Self { name, missing, values, signed: true, unsigned: true, whole: true, real: true, truth: true, longest }
     }
 
-    fn see(&mut self, text: &str) {
+    pub(in crate::format) fn see(&mut self, text: &str) {
         self.longest = self.longest.max(text.chars().count());
         if is_missing(text) {
             self.missing += 1;
@@ -88,7 +94,7 @@ impl Column {
         self.truth &= matches!(text, "True" | "TRUE" | "true" | "False" | "FALSE" | "false");
     }
 
-    fn data_type(&self) -> DataType {
+    pub(in crate::format) fn data_type(&self) -> DataType {
         match self.missing {
             _ if self.values == 0 => {
                 if self.missing > 0 {
@@ -110,7 +116,7 @@ impl Column {
 }
 
 /// Without blanks around it, and without a plus.
-pub(super) fn number(text: &str) -> &str {
+pub(in crate::format) fn number(text: &str) -> &str {
     let text = text.trim_matches([' ', '\t']);
     text.strip_prefix('+').filter(|rest| !rest.starts_with(['+', '-'])).unwrap_or(text)
 }

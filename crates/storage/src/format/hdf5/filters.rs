@@ -1,23 +1,95 @@
-//! Filters of HDF5 that its library does not have by itself, by their registered numbers: LZF as h5py writes it,
-//! Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
+//! Filters of HDF5, undone. Those that its library does not have by itself, by their registered numbers: bzip2, LZF as
+//! h5py writes it, Blosc, Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::sync::LazyLock;
 
+use girih_model::ErrorKind;
 use hdf5_reader::error::Error;
-use hdf5_reader::filters::FilterRegistry;
+use hdf5_reader::filters::{FilterRegistry, apply_pipeline_with_limit};
+use hdf5_reader::messages::filter_pipeline::FilterDescription;
+use libdeflater::Decompressor;
 
 use super::read::MAX_CHUNK;
+use crate::format::blosc;
+use crate::format::shuffle::{unshuffle, unshuffle_bits};
 
 type Result<T> = std::result::Result<T, Error>;
 
 pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
     let mut registry = FilterRegistry::new();
     registry.register(32000, Box::new(|filter, data, _| lzf(data, filter.client_data.get(2).copied())));
+    registry.register(307, Box::new(|_, data, _| bzip2_stream(data)));
+    registry.register(32001, Box::new(|_, data, _| blosc_chunk(data)));
     registry.register(32008, Box::new(|filter, data, itemsize| bitshuffle(data, &filter.client_data, itemsize)));
     registry.register(32015, Box::new(|_, data, _| zstd_frame(data, None)));
     registry
 });
+
+const DEFLATE: u16 = 1;
+const SHUFFLE: u16 = 2;
+const FLETCHER32: u16 = 3;
+
+thread_local! {
+    static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
+
+/// Undoes the filters of a chunk, the last first. `nbytes` is what it has without them.
+pub(super) fn decode(
+    stored: Vec<u8>,
+    filters: &[FilterDescription],
+    mask: u32,
+    itemsize: usize,
+    nbytes: usize,
+) -> Result<Vec<u8>> {
+    let mut items = stored;
+    let is_on = |n: usize| mask & (1 << n) == 0;
+    for (n, filter) in filters.iter().enumerate().rev().filter(|(n, _)| is_on(*n)) {
+        // How much comes out is known where all that is left keeps the size.
+        let left: Option<usize> = (0..n).filter(|n| is_on(*n)).try_fold(nbytes, |bytes, n| match filters[n].id {
+            SHUFFLE => Some(bytes),
+            FLETCHER32 => Some(bytes + 4),
+            _ => None,
+        });
+        items = match (filter.id, left) {
+            (DEFLATE, Some(size)) => inflate(&items, size)?,
+            (SHUFFLE, _) => {
+                let size = filter.client_data.first().map_or(itemsize, |size| *size as usize).max(1);
+                let mut whole = vec![0; items.len()];
+                unshuffle(&items, &mut whole, size);
+                whole
+            }
+            _ => {
+                let limit = left.map(|size| size + 64);
+                apply_pipeline_with_limit(&items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
+            }
+        };
+    }
+    Ok(items)
+}
+
+fn inflate(data: &[u8], size: usize) -> Result<Vec<u8>> {
+    let mut out = vec![0; size];
+    let written = INFLATE.with_borrow_mut(|inflate| inflate.zlib_decompress(data, &mut out));
+    let written = written.map_err(|e| bad(&e.to_string()))?;
+    out.truncate(written);
+    Ok(out)
+}
+
+fn bzip2_stream(data: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    bzip2::read::MultiBzDecoder::new(data).take(MAX_CHUNK + 1).read_to_end(&mut out)?;
+    bounded(out.len() as u64)?;
+    Ok(out)
+}
+
+fn blosc_chunk(data: &[u8]) -> Result<Vec<u8>> {
+    blosc::decode(data, bounded(MAX_CHUNK)?).map_err(|e| match e.kind() {
+        ErrorKind::Unsupported => Error::UnsupportedFilter(e.message().to_owned()),
+        _ => bad(e.message()),
+    })
+}
 
 fn bad(why: &str) -> Error {
     Error::InvalidData(why.into())
@@ -98,7 +170,7 @@ fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8
         let mut out = vec![0; data.len()];
         let mut at = 0;
         for count in blocks(data.len() / element, block)? {
-            unshuffle(&data[at..][..count * element], &mut out[at..][..count * element], element);
+            unshuffle_bits(&data[at..][..count * element], &mut out[at..][..count * element], element);
             at += count * element;
         }
         out[at..].copy_from_slice(&data[at..]);
@@ -123,7 +195,7 @@ fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8
         if shuffled.len() != size {
             return Err(bad("a block of Bitshuffle has another size than it should"));
         }
-        unshuffle(&shuffled, &mut out[at..][..size], element);
+        unshuffle_bits(&shuffled, &mut out[at..][..size], element);
         at += size;
     }
     let left = rest.get(..total - at).ok_or_else(short)?;
@@ -146,32 +218,6 @@ fn blocks(elements: usize, block: usize) -> Result<impl Iterator<Item = usize>> 
     Ok(std::iter::repeat_n(block, elements / block).chain((last > 0).then_some(last)))
 }
 
-/// Puts together what lies bit by bit: first the lowest bit of the first byte of all elements, and so on.
-fn unshuffle(shuffled: &[u8], out: &mut [u8], element: usize) {
-    let groups = out.len() / element / MULTIPLE;
-    for byte in 0..element {
-        let planes = &shuffled[byte * 8 * groups..][..8 * groups];
-        for group in 0..groups {
-            let mut bits = 0;
-            for plane in 0..8 {
-                bits |= u64::from(planes[plane * groups + group]) << (8 * plane);
-            }
-            for (n, value) in transposed(bits).to_le_bytes().into_iter().enumerate() {
-                out[(group * MULTIPLE + n) * element + byte] = value;
-            }
-        }
-    }
-}
-
-/// Rows and columns of eight by eight bits exchanged (Hacker's Delight, 7-3).
-fn transposed(mut bits: u64) -> u64 {
-    for (mask, shift) in [(0x00aa_00aa_00aa_00aa, 7), (0x0000_cccc_0000_cccc, 14), (0x0000_0000_f0f0_f0f0, 28)] {
-        let swapped = (bits ^ bits >> shift) & mask;
-        bits ^= swapped ^ swapped << shift;
-    }
-    bits
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -189,20 +235,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn what_was_shuffled_comes_back(groups in 1usize..9, element in 1usize..9, seed in any::<u64>()) {
-            let count = groups * MULTIPLE;
-            let items: Vec<u8> = (0..count * element).map(|n| (seed.wrapping_mul(n as u64 + 1) >> 29) as u8).collect();
-            let mut shuffled = vec![0; items.len()];
-            for (byte, bit, n) in (0..element).flat_map(|b| (0..8).flat_map(move |k| (0..count).map(move |n| (b, k, n)))) {
-                let set = items[n * element + byte] >> bit & 1;
-                shuffled[(byte * 8 + bit) * groups + n / 8] |= set << (n % 8);
-            }
-            let mut out = vec![0; items.len()];
-            unshuffle(&shuffled, &mut out, element);
-            prop_assert_eq!(out, items);
-        }
-
         #[test]
         fn nonsense_is_an_error_or_something(data in prop::collection::vec(any::<u8>(), 0..200), element in 0u32..9, kind in 0u32..4) {
             let _ = lzf(&data, Some(1000));

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::Fitted;
 use girih_model::{ArrayStructure, Asset, DType, Data, DataSource, Error, Family, Result, Selection, Structure};
-use hdf5_reader::filters::apply_pipeline_with_limit;
 use serde_json::Value;
 
 mod attributes;
@@ -23,7 +22,7 @@ mod virtual_dataset;
 mod walk;
 
 use super::dtype::Item;
-use super::filters::FILTERS;
+use super::filters;
 use super::index::{Index, Layout, damaged};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
@@ -278,8 +277,7 @@ impl OpenDataset {
             return Ok(stored);
         }
         let itemsize = self.index.itemsize;
-        let decode =
-            || apply_pipeline_with_limit(&stored, filters, entry.mask, itemsize, Some(&FILTERS), Some(nbytes + 64));
+        let decode = || filters::decode(stored, filters, entry.mask, itemsize, nbytes);
         let items = guarded(decode).ok_or_else(|| damaged("a chunk contradicts itself"))?.map_err(|e| match e {
             hdf5_reader::error::Error::UnsupportedFilter(filter) => {
                 Error::unsupported(format!("The dataset is compressed by a filter that is not known here: {filter}."))

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::dtype::Typed;
 use super::node::damaged;
 use crate::format::chunked::copy::{Layout, c_strides, copy};
-use crate::format::{blosc, guard::guarded};
+use crate::format::guard::guarded;
+use crate::format::{blosc, shuffle};
 
 /// How chunks are encoded.
 #[derive(Debug, Clone)]
@@ -249,7 +250,7 @@ impl Codec {
             }
             Self::Shuffle(size) => {
                 let mut items = vec![0; stored.len()];
-                blosc::unshuffle(stored, &mut items, *size);
+                shuffle::unshuffle(stored, &mut items, *size);
                 Ok(items)
             }
         }

@@ -1,7 +1,7 @@
 //! Bytes or bits of items that were sorted by their place within an item.
 
 /// Puts the bytes of each item together again; what is less than an item at the end was left alone.
-pub(in crate::format) fn unshuffle(from: &[u8], to: &mut [u8], size: usize) {
+pub(super) fn unshuffle(from: &[u8], to: &mut [u8], size: usize) {
     let items = from.len() / size.max(1);
     let whole = items * size;
     match size {
@@ -31,7 +31,7 @@ fn weave<const N: usize>(from: &[u8], to: &mut [u8]) {
 }
 
 /// Puts the bits of each item together again, eight items at a time; what is left was not shuffled.
-pub(in crate::format) fn unshuffle_bits(from: &[u8], to: &mut [u8], size: usize) {
+pub(super) fn unshuffle_bits(from: &[u8], to: &mut [u8], size: usize) {
     let items = from.len() / size.max(1) / 8 * 8;
     let row = items / 8;
     let whole = items * size;
