@@ -31,8 +31,10 @@ pub mod html;
 pub mod json;
 pub mod json_seq;
 pub mod npy;
+mod npz;
 pub mod octet_stream;
 pub mod png;
+mod raster;
 mod reshaped;
 mod sequence;
 mod shuffle;
@@ -252,7 +254,11 @@ pub static FORMATS: &[&dyn Format] = &[
     &csv::TABS,
     &npy::Npy,
     &sequence::NPY,
+    &npz::Npz,
     &png::Png,
+    &sequence::PNG,
+    &raster::Jpeg,
+    &sequence::JPEG,
     &tiff::Tiff,
     &sequence::TIFF,
     &html::Html,

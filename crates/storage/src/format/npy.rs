@@ -77,9 +77,9 @@ impl Format for Npy {
         match found {
             // A file that grows has other rows than it had.
             Ok(found) if found.shape.get(1..) != wanted.shape.get(1..) => {
-                reshaped(Arc::new(NpyArray { file, structure: found }), &wanted)
+                reshaped(Arc::new(NpyArray { file, base: 0, structure: found }), &wanted)
             }
-            _ => Ok(Arc::new(NpyArray { file, structure })),
+            _ => Ok(Arc::new(NpyArray { file, base: 0, structure })),
         }
     }
 }
@@ -94,8 +94,60 @@ fn structure_of(location: &Location) -> Result<ArrayStructure> {
     described().map_err(|e: Error| e.context(format!("reading {}", location.absolute().display())))
 }
 
+/// An array whose file begins within another, and has so many bytes. May block.
+pub(super) fn part(file: Location, base: u64, size: u64) -> Result<Arc<dyn Dataset>> {
+    let header = Header::read_at(&file.open_file()?, base)?;
+    let structure = chunked::unchunked(descr::dtype_of(&header.descr)?, header.shape.clone());
+    let end = structure.nbytes().and_then(|bytes| bytes.checked_add(header.length - base));
+    if end.is_none_or(|end| end > size) {
+        return Err(Error::unprocessable("An array is shorter than it says."));
+    }
+    Ok(Arc::new(NpyArray { file, base, structure }))
+}
+
+/// A file that was unpacked.
+pub(super) struct Unpacked {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl Unpacked {
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self> {
+        Ok(Self { header: Header::of_bytes(&bytes)?, bytes })
+    }
+
+    pub(super) fn structure(&self) -> Result<ArrayStructure> {
+        let structure = ArrayStructure::new(descr::dtype_of(&self.header.descr)?, self.header.shape.clone());
+        let there = self.bytes.len() as u64 - self.header.length;
+        if structure.nbytes().is_none_or(|bytes| bytes > there) {
+            return Err(Error::unprocessable("An array is shorter than it says."));
+        }
+        Ok(structure)
+    }
+
+    /// In C order.
+    pub(super) fn items(mut self) -> Result<Vec<u8>> {
+        let structure = self.structure()?;
+        let nbytes = structure.nbytes().unwrap_or_default() as usize;
+        self.bytes.drain(..self.header.length as usize);
+        self.bytes.truncate(nbytes);
+        if !self.header.fortran_order {
+            return Ok(self.bytes);
+        }
+        let itemsize = structure.dtype.itemsize();
+        let reversed: Vec<u64> = structure.shape.iter().rev().copied().collect();
+        let strides = c_strides(&reversed, itemsize).into_iter().rev().collect();
+        let mut items = vec![0; nbytes];
+        let to = Layout { start: 0, strides: c_strides(&structure.shape, itemsize) };
+        copy(&mut items, &to, &self.bytes, &Layout { start: 0, strides }, &structure.shape, itemsize);
+        Ok(items)
+    }
+}
+
 struct NpyArray {
     file: Location,
+    /// Where it begins.
+    base: u64,
     structure: ArrayStructure,
 }
 
@@ -107,10 +159,10 @@ impl Dataset for NpyArray {
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
         let region = positions(&self.structure, selection)?;
-        let (location, structure) = (self.file.clone(), self.structure.clone());
+        let (location, base, structure) = (self.file.clone(), self.base, self.structure.clone());
         let shape = region.shape();
         let (items, region) = blocking(move || {
-            let items = Items::open(&location, &structure)?;
+            let items = Items::open(&location, base, &structure)?;
             items.check_there(&region)?;
             Ok((items, region))
         })
@@ -151,7 +203,7 @@ impl sequence::Frames for Frames {
     }
 
     fn open(&self, file: &Location, frame: &ArrayStructure) -> Result<Box<dyn Load>> {
-        let items = Items::open(file, frame)?;
+        let items = Items::open(file, 0, frame)?;
         if items.header.shape != frame.shape {
             return Err(Error::unprocessable(format!(
                 "A file of the sequence has the shape {:?} instead of {:?}. Register the files again.",
@@ -188,10 +240,10 @@ struct Items {
 }
 
 impl Items {
-    fn open(location: &Location, structure: &ArrayStructure) -> Result<Self> {
+    fn open(location: &Location, base: u64, structure: &ArrayStructure) -> Result<Self> {
         let file = location.open_file()?;
         let context = format!("reading {}", location.absolute().display());
-        let header = Header::read(&file).map_err(|e| e.context(context.clone()))?;
+        let header = Header::read_at(&file, base).map_err(|e| e.context(context.clone()))?;
         let itemsize = structure.dtype.itemsize();
         let fits = header.itemsize.is_none_or(|size| size == itemsize)
             && header.shape.len() == structure.shape.len()

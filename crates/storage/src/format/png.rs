@@ -1,11 +1,16 @@
 //! `image/png`: an array as a picture for the eye (ISO/IEC 15948).
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use girih_model::{ByteStream, Data, Family, Result, Structure};
+use girih_model::{ByteStream, Data, DataSource, Family, Result, Structure};
 
-use super::{EncodeOptions, Encoded, Format};
+use super::raster::PNG;
+use super::{EncodeOptions, Encoded, Files, Format, Inspected};
+use crate::dataset::Dataset;
+use crate::place::Places;
 use crate::pool;
 
 mod body;
@@ -34,6 +39,26 @@ impl Format for Png {
 
     fn extensions(&self) -> &'static [&'static str] {
         &["png"]
+    }
+
+    fn suffixes(&self) -> &'static [&'static str] {
+        &["png"]
+    }
+
+    fn sequence(&self) -> Option<&'static str> {
+        Some(PNG.sequence())
+    }
+
+    fn opens(&self) -> &'static [Family] {
+        &[Family::Array]
+    }
+
+    async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
+        PNG.inspect(files, places).await
+    }
+
+    async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
+        PNG.open(source, places).await
     }
 
     fn encodes(&self) -> &'static [Family] {

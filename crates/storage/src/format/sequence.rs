@@ -13,7 +13,7 @@ use girih_model::{ArrayStructure, Data, DataSource, Error, Family, Json, Result,
 
 use super::chunked::recent::Use;
 use super::chunked::{self, Chunks, Load};
-use super::{npy, tiff};
+use super::{npy, raster, tiff};
 use crate::dataset::{Dataset, positions};
 use crate::format::{Format, Inspected};
 use crate::place::{Location, Places};
@@ -52,6 +52,8 @@ pub struct Sequence(&'static dyn Frames);
 
 pub static TIFF: Sequence = Sequence(&tiff::Frames);
 pub static NPY: Sequence = Sequence(&npy::Frames);
+pub static JPEG: Sequence = Sequence(&raster::JPEG);
+pub static PNG: Sequence = Sequence(&raster::PNG);
 
 #[async_trait]
 impl Format for Sequence {

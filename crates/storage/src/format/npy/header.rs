@@ -25,13 +25,35 @@ impl Header {
     /// # Errors
     /// `Unprocessable` when the file is no NumPy file, or holds Python objects.
     pub(super) fn read(file: &File) -> Result<Self> {
+        Self::read_at(file, 0)
+    }
+
+    /// The same, of a file that begins within another.
+    pub(super) fn read_at(file: &File, base: u64) -> Result<Self> {
         let mut start = [0; 12];
-        let known = file.read_at(&mut start, 0).internal(|| "reading the beginning of a file".into())?;
-        let (start, major) = (&start[..known], start[6]);
-        if known < start.len() || !start.starts_with(MAGIC) {
+        let known = file.read_at(&mut start, base).internal(|| "reading the beginning of a file".into())?;
+        let start = &start[..known];
+        let (from, length) = Self::extent(start)?;
+        let mut text = vec![0; length as usize];
+        file.read_exact_at(&mut text, base + from).or_error(|_| damaged("its header is cut off"))?;
+        Self::parse(&String::from_utf8_lossy(&text), base + from + length)
+            .ok_or_else(|| damaged("its header cannot be read"))
+    }
+
+    /// Of a file that is in memory.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        let (from, length) = Self::extent(&bytes[..bytes.len().min(12)])?;
+        let text =
+            bytes.get(from as usize..(from + length) as usize).ok_or_else(|| damaged("its header is cut off"))?;
+        Self::parse(&String::from_utf8_lossy(text), from + length).ok_or_else(|| damaged("its header cannot be read"))
+    }
+
+    /// Where the text of the header begins, and how long it is.
+    fn extent(start: &[u8]) -> Result<(u64, u64)> {
+        if start.len() < 12 || !start.starts_with(MAGIC) {
             return Err(damaged("it does not begin like one"));
         }
-        let (from, length) = match major {
+        let (from, length) = match start[6] {
             1 => (10, u64::from(u16::from_le_bytes([start[8], start[9]]))),
             2 | 3 => (12, u64::from(u32::from_le_bytes([start[8], start[9], start[10], start[11]]))),
             other => return Err(damaged(&format!("its version {other} is not known"))),
@@ -39,9 +61,7 @@ impl Header {
         if length > MAX_HEADER {
             return Err(damaged("its header is too long"));
         }
-        let mut text = vec![0; length as usize];
-        file.read_exact_at(&mut text, from).or_error(|_| damaged("its header is cut off"))?;
-        Self::parse(&String::from_utf8_lossy(&text), from + length).ok_or_else(|| damaged("its header cannot be read"))
+        Ok((from, length))
     }
 
     fn parse(text: &str, length: u64) -> Option<Self> {
