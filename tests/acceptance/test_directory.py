@@ -1,0 +1,167 @@
+"""Directories that are served and followed, and the command that registers files in a running server."""
+
+import json
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from conftest import wait_until
+
+
+def write_csv(path, *rows):
+    path.write_text("\n".join(["a,b", *rows]) + "\n")
+
+
+@pytest.fixture
+def files(tmp_path):
+    directory = tmp_path / "files"
+    (directory / "sub" / "deep.dir").mkdir(parents=True)
+    for n in (1, 2, 10):
+        tifffile.imwrite(directory / f"frame{n}.tif", np.full((4, 5), n, "u2"))
+    write_csv(directory / "table.csv", "1,2")
+    np.save(directory / "sub" / "x.npy", np.arange(3))
+    with h5py.File(directory / "sub" / "deep.dir" / "tree.h5", "w") as file:
+        file["g/x"] = np.arange(4)
+    (directory / "notes.txt").write_text("hello")
+    (directory / ".hidden.csv").write_text("a\n1\n")
+    return directory
+
+
+def everything(node, prefix=""):
+    """Paths of all that lies below a container, in order."""
+    paths = []
+    for key, child in node.items():
+        paths.append(f"{prefix}{key}")
+        if child.structure_family == "container":
+            paths += everything(child, f"{prefix}{key}/")
+    return sorted(paths)
+
+
+ALL = ["frame", "notes.txt", "sub", "sub/deep", "sub/deep/tree", "sub/deep/tree/g", "sub/deep/tree/g/x", "sub/x", "table"]
+
+
+def test_serve_a_directory(files, start, tmp_path):
+    server = start("directory", files, "--public")
+    wait_until(lambda: "indexing complete" in server.read_log(), "all files are indexed")
+    client = server.client()
+    assert everything(client) == ALL
+    np.testing.assert_array_equal(client["frame"].read()[:, 0, 0], [1, 2, 10])
+    assert client["frame"].data_sources()[0].mimetype == "multipart/related;type=image/tiff"
+    assert client["table"].read().to_dict("list") == {"a": [1], "b": [2]}
+    assert client["notes.txt"].raw_export(tmp_path / "raw")[0].read_text() == "hello"
+    assert len(client["frame"].raw_export(tmp_path / "raw")) == 3
+    with pytest.raises(Exception, match="40[15]"):
+        client.write_array(np.arange(3))
+
+
+def test_a_directory_is_followed(files, start):
+    server = start("directory", files, "--watch", "--public")
+    wait_until(lambda: "watching" in server.read_log(), "the directory is watched")
+    client = server.client()
+    before = {path: client[path].item["attributes"] for path in ["sub/x", "frame"]}
+    ids = [asset.id for asset in client["sub/x"].data_sources()[0].assets]
+
+    write_csv(files / "table.csv", "1,2", "3,4")
+    tifffile.imwrite(files / "frame11.tif", np.full((4, 5), 11, "u2"))
+    shutil.copytree(files / "sub" / "deep.dir", files / "sub" / "new")
+    (files / "notes.txt").unlink()
+    wait_until(lambda: "sub/new/tree" in everything(client), "a new directory is seen")
+    wait_until(lambda: client["frame"].shape == (4, 4, 5), "a new frame is seen")
+    wait_until(lambda: len(client["table"].read()) == 2, "a table has grown")
+    wait_until(lambda: "notes.txt" not in client, "a file is gone")
+    assert client["sub/x"].item["attributes"] == before["sub/x"]
+    assert [asset.id for asset in client["sub/x"].data_sources()[0].assets] == ids
+
+    (files / "sub").rename(files / "moved")
+    wait_until(lambda: "moved" in client and "sub" not in client, "a directory is renamed")
+    np.testing.assert_array_equal(client["moved/deep/tree/g/x"].read(), np.arange(4))
+    # A burst, with a file that cannot be read among them.
+    for n in range(200):
+        write_csv(files / f"burst{n}.csv", f"{n},{n}")
+    (files / "bad.h5").write_text("nonsense")
+    wait_until(lambda: len(client) == 4 + 200 - 1, "all of a burst are seen")
+    wait_until(lambda: "bad.h5" in server.read_log(), "a bad file is told of")
+    assert client["burst199"].read()["a"][0] == 199
+
+
+def test_register_files(files, start, girih, tmp_path):
+    server = start("catalog", "--read", files)
+    report = tmp_path / "report.jsonl"
+    planned = girih("register", server.url, files, "--dry-run")
+    assert planned.returncode == 0 and "5 entries from 7 files" in planned.stdout and "/sub/deep/tree" in planned.stderr
+    client = server.client()
+    assert list(client) == []
+
+    (files / "bad.h5").write_text("nonsense")
+    done = girih("register", server.url, files, "--prefix", "/run/7", "--report", report)
+    assert done.returncode == 1 and "5 entries from 7 files, 1 not readable" in done.stdout
+    records = {record["file"]: record for record in map(json.loads, report.read_text().splitlines())}
+    assert records["frame1.tif … frame10.tif (3 files)"]["path"] == "run/7/frame"
+    assert records["sub/x.npy"]["outcome"] == "registered" and "magic" in records["bad.h5"]["reason"]
+    assert everything(client["run/7"]) == ALL
+    before = client["run/7/frame"].data_sources()[0]
+
+    (files / "bad.h5").unlink()
+    (files / "notes.txt").unlink()
+    write_csv(files / "table.csv", "1,2", "3,4")
+    again = girih("register", server.url, files, "--prefix", "/run/7")
+    assert again.returncode == 0 and "1 entries removed" in again.stdout, again
+    assert len(client["run/7/table"].read()) == 2 and "notes.txt" not in client["run/7"]
+    assert client["run/7/frame"].data_sources()[0] == before
+
+
+def test_keys_never_collide(files, start, girih):
+    write_csv(files / "frame.csv", "1,2")
+    tifffile.imwrite(files / "frame5.tif", np.zeros((6, 7), "u2"))
+    tifffile.imwrite(files / "odd7.tif", np.zeros((2, 2), "f4"))
+    np.save(files / "odd8.npy", np.arange(2))
+    (files / "table").mkdir()
+    server = start("catalog", "--read", files)
+    for _ in range(2):
+        done = girih("register", server.url, files, "--skip-unknown")
+        assert done.returncode == 0 and "removed" not in done.stdout, done
+        keys = set(server.client())
+        assert keys == {"frame.tif", "frame5", "frame.csv", "odd.tif", "odd.npy", "sub", "table", "table.csv"}
+    assert server.client()["frame.tif"].shape == (3, 4, 5) and server.client()["frame5"].shape == (1, 6, 7)
+
+
+def test_options_of_register(files, start, girih, tmp_path):
+    (files / "data.xyz").write_text("a,b\n1,2\n")
+    (tmp_path / "naming.py").write_text("def hook(path, guess):\n    return 'text/csv' if path.suffix == '.xyz' else guess\n")
+    server = start("catalog", "--read", files)
+    for options, keys in [
+        (["--keep-ext", "--skip-unknown"], {"frame", "sub", "table.csv"}),
+        (["--include-ext", ".csv"], {"table", "sub"}),
+        (["--ext", ".xyz=text/csv", "--skip-unknown"], {"data", "frame", "sub", "table"}),
+        (["--mimetype-hook", "naming:hook", "--skip-unknown"], {"data", "frame", "sub", "table"}),
+        (["--walker", "group_image_sequences", "--walker", "skip_all"], {"frame", "sub"}),
+    ]:
+        done = girih("register", server.url, files, *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert set(server.client()) == keys, options
+    one = girih("register", server.url, files / "table.csv", "--prefix", "single", "--no-overwrite")
+    assert one.returncode == 0 and list(server.client()["single"]) == ["table"]
+    for arguments, mistake in [
+        ([server.url, files / "none"], "cannot be read"),
+        (["ftp://x", files], "is not the address of a server"),
+        ([server.base, files], "permissions"),
+        ([server.url, files, "--ext", "xyz"], "write an ending and a media type"),
+        ([server.url, files, "--mimetype-hook", "none:none"], "has ended"),
+    ]:
+        done = girih("register", *arguments)
+        assert done.returncode != 0 and mistake in done.stderr, done.stderr
+
+
+def test_nothing_outside_is_registered(files, start, girih):
+    os.symlink("/etc/hostname", files / "out.csv")
+    os.symlink("/etc", files / "etc")
+    server = start("catalog", "--read", files / "sub")
+    done = girih("register", server.url, files)
+    assert done.returncode == 1 and "readable_storage" in done.stderr
+    assert set(server.client()) <= {"sub"}
+    inside = start("directory", files, "--public")
+    wait_until(lambda: "indexing complete" in inside.read_log(), "all files are indexed")
+    assert not {"out", "etc"} & set(inside.client())
