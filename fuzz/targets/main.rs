@@ -4,6 +4,7 @@
 
 mod bodies;
 mod edits;
+mod files;
 mod limits;
 mod query;
 mod requests;

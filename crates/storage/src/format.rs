@@ -25,11 +25,13 @@ mod blosc;
 mod chunked;
 pub(crate) mod conversion;
 pub mod csv;
+mod fits;
 mod guard;
 pub mod hdf5;
 pub mod html;
 pub mod json;
 pub mod json_seq;
+mod netcdf;
 pub mod npy;
 mod npz;
 pub mod octet_stream;
@@ -244,6 +246,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &arrow_file::ArrowFile,
     &parquet::Parquet,
     &hdf5::Hdf5,
+    &netcdf::NetCdf,
+    &fits::Fits,
     &json::Json,
     &json_seq::JsonSeq,
     &csv::CSV,

@@ -37,13 +37,13 @@ thread_local! {
 
 /// Undoes the filters of a chunk, the last first. `nbytes` is what it has without them.
 pub(super) fn decode(
-    stored: Vec<u8>,
+    stored: &[u8],
     filters: &[FilterDescription],
     mask: u32,
     itemsize: usize,
     nbytes: usize,
 ) -> Result<Vec<u8>> {
-    let mut items = stored;
+    let mut decoded: Option<Vec<u8>> = None;
     let is_on = |n: usize| mask & (1 << n) == 0;
     for (n, filter) in filters.iter().enumerate().rev().filter(|(n, _)| is_on(*n)) {
         // How much comes out is known where all that is left keeps the size.
@@ -52,21 +52,22 @@ pub(super) fn decode(
             FLETCHER32 => Some(bytes + 4),
             _ => None,
         });
-        items = match (filter.id, left) {
-            (DEFLATE, Some(size)) => inflate(&items, size)?,
+        let items = decoded.as_deref().unwrap_or(stored);
+        decoded = Some(match (filter.id, left) {
+            (DEFLATE, Some(size)) => inflate(items, size)?,
             (SHUFFLE, _) => {
                 let size = filter.client_data.first().map_or(itemsize, |size| *size as usize).max(1);
                 let mut whole = vec![0; items.len()];
-                unshuffle(&items, &mut whole, size);
+                unshuffle(items, &mut whole, size);
                 whole
             }
             _ => {
                 let limit = left.map(|size| size + 64);
-                apply_pipeline_with_limit(&items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
+                apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
             }
-        };
+        });
     }
-    Ok(items)
+    Ok(decoded.unwrap_or_else(|| stored.to_vec()))
 }
 
 fn inflate(data: &[u8], size: usize) -> Result<Vec<u8>> {

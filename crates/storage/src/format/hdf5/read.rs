@@ -1,5 +1,6 @@
 //! Datasets of HDF5 files, read where they lie: of a slice, the chunks that it touches.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::FileExt;
@@ -90,6 +91,13 @@ fn path(given: Option<&Value>) -> Result<String> {
         Error::unprocessable("The parameter \"dataset\" is a path in the file, as in {\"dataset\": \"/entry/data\"}.")
     })?;
     Ok(keys.into_iter().filter(|key| !key.is_empty()).map(|key| format!("/{key}")).collect())
+}
+
+/// Largest memory for encoded chunks that a thread keeps, in bytes.
+const MAX_KEPT: usize = 4 << 20;
+
+thread_local! {
+    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 struct H5Array(Arc<H5Dataset>);
@@ -271,19 +279,27 @@ impl OpenDataset {
         if entry.size > MAX_CHUNK + (MAX_CHUNK >> 4) {
             return Err(damaged(format!("a chunk says that it has {} bytes", entry.size)));
         }
-        let mut stored = vec![0; entry.size as usize];
-        self.read(&mut stored, entry.address)?;
+        let size = entry.size as usize;
         if filters.is_empty() {
-            return Ok(stored);
+            let mut items = vec![0; size];
+            self.read(&mut items, entry.address)?;
+            return Ok(items);
         }
+        // The same memory again and again: it is only there to be decoded.
+        let mut stored = STORED.take();
+        stored.resize(size.max(stored.len()), 0);
+        self.read(&mut stored[..size], entry.address)?;
         let itemsize = self.index.itemsize;
-        let decode = || filters::decode(stored, filters, entry.mask, itemsize, nbytes);
+        let decode = || filters::decode(&stored[..size], filters, entry.mask, itemsize, nbytes);
         let items = guarded(decode).ok_or_else(|| damaged("a chunk contradicts itself"))?.map_err(|e| match e {
             hdf5_reader::error::Error::UnsupportedFilter(filter) => {
                 Error::unsupported(format!("The dataset is compressed by a filter that is not known here: {filter}."))
             }
             e => damaged(format!("the chunk {index:?} is damaged: {e}")),
         })?;
+        if stored.len() <= MAX_KEPT {
+            STORED.set(stored);
+        }
         if items.len() != nbytes {
             return Err(damaged(format!("the chunk {index:?} has {} bytes instead of {nbytes}", items.len())));
         }

@@ -1,0 +1,162 @@
+//! Files where they lie, as strangers may have made them: looked into, and read to their end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bolero::check;
+use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use girih_model::node::Management;
+use girih_model::{Asset, Data, DataSource, ErrorKind, Family, Result, Selection, Structure};
+use girih_storage::{Dataset, Directory, Files, Places, Storage, StorageOptions, format};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::edits::{Edits, NUMBERS};
+use crate::limits::{SHORT, limited};
+
+/// Most memory that a small file may take, in bytes.
+const MEMORY: usize = 512 << 20;
+/// What an array that a damaged file claims to hold is read up to, in bytes.
+const READ: u64 = 4 << 20;
+/// Levels of a tree that are looked into.
+const DEPTH: usize = 4;
+
+struct Room {
+    directory: tempfile::TempDir,
+    storage: Storage,
+    runtime: Runtime,
+}
+
+/// A file that made a reader panic is the last one.
+impl std::panic::RefUnwindSafe for Room {}
+
+impl Room {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let places = Places::new(Vec::new(), vec![Directory::open(directory.path(), false).unwrap()]);
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        Self { directory, storage: Storage::new(StorageOptions { places }), runtime }
+    }
+
+    fn read(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        // Another name each time would leave what was remembered of the last one alone; this is meant to be seen.
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let media_type = format::media_type_of(name).unwrap().to_owned();
+        let asset = Asset {
+            data_uri: format!("file://localhost{}", path.display()),
+            is_directory: false,
+            size: None,
+            parameter: Some("data_uri".into()),
+            num: None,
+            id: None,
+        };
+        let files = Files { media_type, parameters: Default::default(), assets: vec![asset] };
+        self.runtime.block_on(async {
+            let found = self.storage.inspect(&files).await?;
+            let source = DataSource {
+                id: None,
+                structure: found.structure,
+                mimetype: files.media_type,
+                parameters: files.parameters,
+                properties: Default::default(),
+                management: Management::External,
+                assets: files.assets,
+            };
+            read_all(self.storage.open(&source).await?, DEPTH).await
+        })
+    }
+}
+
+fn read_all(dataset: Arc<dyn Dataset>, depth: usize) -> BoxFuture<'static, Result<()>> {
+    Box::pin(async move {
+        let _ = dataset.metadata();
+        match dataset.structure() {
+            structure if structure.family() == Family::Container => {
+                for key in dataset.keys().await?.into_iter().take(50) {
+                    if depth > 0
+                        && let Some(child) = tolerated(dataset.child(&key).await)?.flatten()
+                    {
+                        tolerated(read_all(child, depth - 1).await)?;
+                    }
+                }
+                Ok(())
+            }
+            Structure::Array(array) if array.nbytes().is_none_or(|bytes| bytes > READ) => Ok(()),
+            _ => match dataset.read(&Selection::all()).await? {
+                Data::Array(array) => array.collect(READ).await.map(drop),
+                Data::Table(mut table) => {
+                    while table.batches.try_next().await?.is_some() {}
+                    Ok(())
+                }
+                Data::Tree(_) => Ok(()),
+            },
+        }
+    })
+}
+
+/// What is wrong with one child is no reason not to look at the next.
+fn tolerated<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == ErrorKind::Internal => Err(e),
+        Err(_) => Ok(None),
+    }
+}
+
+fn samples(endings: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/files");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let wanted =
+        paths.into_iter().filter(|path| endings.iter().any(|ending| path.extension().is_some_and(|e| e == *ending)));
+    wanted
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect()
+}
+
+fn check(endings: &[&str]) {
+    let room = Room::new();
+    let samples = samples(endings);
+    assert!(!samples.is_empty());
+    for (name, bytes) in &samples {
+        room.read(name, bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+    check!().with_test_time(SHORT).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
+        let (name, bytes) = &samples[usize::from(*which) % samples.len()];
+        let damaged = edits.apply(std::slice::from_ref(bytes), NUMBERS);
+        if let Err(e) = limited(MEMORY, || room.read(name, &damaged)) {
+            assert_ne!(e.kind(), ErrorKind::Internal, "{name}: {e}");
+        }
+    });
+}
+
+#[test]
+fn tiff() {
+    check(&["tif"]);
+}
+
+#[test]
+fn pictures() {
+    check(&["png", "jpg"]);
+}
+
+#[test]
+fn numpy() {
+    check(&["npy", "npz"]);
+}
+
+#[test]
+fn hdf5() {
+    check(&["h5"]);
+}
+
+#[test]
+fn netcdf_and_fits() {
+    check(&["nc", "fits"]);
+}
+
+#[test]
+fn tables() {
+    check(&["csv", "parquet", "feather", "xlsx"]);
+}

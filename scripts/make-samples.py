@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Makes the samples in testdata/files with the programs that define their formats.
+
+    pip install numpy h5py hdf5plugin tifffile imagecodecs pillow pandas pyarrow openpyxl scipy astropy
+"""
+
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pandas as pd
+import tifffile
+from astropy.io import fits
+from PIL import Image
+from scipy.io import netcdf_file
+
+FILES = Path(__file__).parent.parent / "testdata" / "files"
+
+
+def main() -> None:
+    FILES.mkdir(exist_ok=True)
+    pages = np.arange(2 * 20 * 33, dtype="u2").reshape(2, 20, 33)
+    grey = np.add.outer(np.arange(12), np.arange(17)).astype("u1") * 5
+    tifffile.imwrite(FILES / "strips.tif", pages, compression="zlib", predictor=True, photometric="minisblack")
+    tifffile.imwrite(FILES / "tiles.tif", pages, compression="lzw", tile=(16, 16), photometric="minisblack")
+    tifffile.imwrite(FILES / "big.tif", pages[0].astype("f4"), bigtiff=True, byteorder=">", compression="packbits")
+    Image.fromarray(grey).save(FILES / "grey.png")
+    Image.fromarray(grey).convert("RGB").quantize(8).save(FILES / "palette.png")
+    Image.fromarray(grey).save(FILES / "grey.jpg")
+    Image.fromarray(np.stack([grey, grey[::-1], grey], axis=-1)).save(FILES / "colour.jpg")
+    np.save(FILES / "array.npy", np.asfortranarray(pages[0]))
+    np.savez_compressed(FILES / "arrays.npz", x=pages[0], y=np.float32(3))
+    np.savez(FILES / "plain.npz", x=grey)
+    frame = pd.DataFrame({"i": [1, 2], "f": [1.5, None], "s": ["a", None], "b": [True, False]})
+    frame["d"] = pd.to_datetime(["2020-01-01", "2021-05-06"])
+    frame.to_csv(FILES / "table.csv")
+    frame.to_parquet(FILES / "table.parquet")
+    frame.to_feather(FILES / "table.feather", compression="uncompressed")
+    frame.to_excel(FILES / "book.xlsx", index=False)
+    with netcdf_file(FILES / "classic.nc", "w") as file:
+        file.createDimension("t", None)
+        file.createDimension("x", 3)
+        file.createVariable("x", "f4", ("x",))[:] = [1, 2, 3]
+        file.createVariable("v", "i2", ("t", "x"))[:] = np.arange(12).reshape(4, 3)
+        file.createVariable("t", "f8", ("t",))[:] = np.arange(4)
+        file.history = b"made for a test"
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column("n", "J", array=[1, 2, 3]), fits.Column("s", "4A", array=["a", "bc", "def"])], name="rows"
+    )
+    images = [fits.PrimaryHDU(pages[0]), fits.ImageHDU(pages[0].astype("f4"), name="real"), table]
+    fits.HDUList(images).writeto(FILES / "units.fits", overwrite=True)
+    for name, version in [("old", "earliest"), ("new", "latest")]:
+        with h5py.File(FILES / f"{name}.h5", "w", libver=version) as file:
+            file.attrs["sample"] = "gold"
+            group = file.create_group("entry")
+            group.create_dataset("gzip", data=pages, chunks=(1, 7, 11), compression="gzip", shuffle=True, fletcher32=True)
+            group.create_dataset("grows", data=pages, chunks=(1, 20, 33), maxshape=(None, 20, 33), compression="lzf")
+            group.create_dataset("blosc", data=pages, chunks=(2, 20, 33), **hdf5plugin.Blosc())
+            group.create_dataset("bits", data=pages, chunks=(2, 20, 33), **hdf5plugin.Bitshuffle())
+            group["plain"] = grey
+            group["texts"] = ["é", "longer", ""]
+            group["record"] = np.zeros(3, np.dtype([("a", "i1"), ("b", "f8")], align=True))
+            group["link"] = h5py.SoftLink("/entry/plain")
+            group["circle"] = h5py.SoftLink("/entry")
+            layout = h5py.VirtualLayout((4, 12, 17), "u1")
+            for n in range(4):
+                layout[n] = h5py.VirtualSource(group["plain"])
+            group.create_virtual_dataset("virtual", layout)
+
+
+if __name__ == "__main__":
+    main()
