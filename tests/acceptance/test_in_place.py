@@ -11,7 +11,9 @@ import pytest
 import tifffile
 import zarr
 import zarr.codecs
+from astropy.io import fits
 from PIL import Image
+from scipy.io import netcdf_file
 
 NUMBERS = np.random.default_rng(5)
 
@@ -275,3 +277,57 @@ def test_shapes_of_tiff_files(tmp_path, registered):
         same(client[name].read(), tifffile.imread(tmp_path / f"{name}.tif").reshape(array.shape))
         same(client[name][..., 1::2], array[..., 1::2])
     assert client["plane"].metadata["Software"] == "tifffile.py" and client["plane"].metadata["ImageWidth"] == 6
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_classic_netcdf_files(tmp_path, registered, version):
+    data = {"v": made(">i2", (4, 3)), "t": made(">f8", (4,)), "x": made(">f4", (3,)), "fixed": made(">i4", (3, 5))}
+    with netcdf_file(tmp_path / "classic.nc", "w", version=version) as file:
+        for name, len in [("t", None), ("x", 3), ("y", 5)]:
+            file.createDimension(name, len)
+        for name, dims in [("v", ("t", "x")), ("t", ("t",)), ("x", ("x",)), ("fixed", ("x", "y"))]:
+            file.createVariable(name, data[name].dtype, dims)[:] = data[name]
+        file.variables["v"].units = b"mm"
+        file.title = b"a title"
+    with h5py.File(tmp_path / "four.nc", "w") as file:
+        file["x"] = data["x"]
+    client = registered()
+    tree = client["classic"]
+    for name, array in data.items():
+        same(tree[name].read(), array)
+    same(tree["v"][::-2, 1:], data["v"][::-2, 1:])
+    dataset = tree.read()
+    assert dataset.attrs == {"title": "a title"} and dataset["v"].attrs == {"units": "mm"}
+    assert dataset["v"].dims == ("t", "x") and set(dataset.coords) == {"t", "x"}
+    same(client["four/x"].read(), data["x"])
+
+
+def test_fits_files(tmp_path, registered):
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("n", "J", array=made("i4", (6,))),
+            fits.Column("pair", "2D", array=made("f8", (6, 2))),
+            fits.Column("s", "4A", array=["a", "bc", "def", "", "x", "y"]),
+        ],
+        name="rows",
+    )
+    units = [fits.PrimaryHDU(made("f4", (5, 6))), fits.ImageHDU(made("u2", (7, 8)), name="unsigned")]
+    units += [fits.ImageHDU(made("i1", (3, 4)), name="signed"), fits.ImageHDU(made("i4", (2, 3, 4)), name="cube"), table]
+    units[0].header["OBJECT"] = "M31"
+    fits.HDUList(units).writeto(tmp_path / "units.fits")
+    scaled = fits.ImageHDU(made("f4", (9, 9)) * 100)
+    scaled.scale("int16", bscale=0.5, bzero=3)
+    fits.HDUList([fits.PrimaryHDU(), scaled]).writeto(tmp_path / "scaled.fits")
+    client = registered()
+    assert client["units"].metadata["OBJECT"] == "M31" and list(client["scaled"]) == ["HDU1"]
+    with fits.open(tmp_path / "units.fits") as file:
+        for name in ["PRIMARY", "UNSIGNED", "SIGNED", "CUBE"]:
+            got, expected = client["units"][name].read(), file[name].data
+            assert got.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(got, expected)
+        rows = client["units/ROWS"].read()
+        for name in ["n", "pair"]:
+            np.testing.assert_array_equal(rows[name], file["ROWS"].data[name])
+        assert [text.decode() for text in rows["s"]] == list(file["ROWS"].data["s"])
+    with fits.open(tmp_path / "scaled.fits") as file:
+        same(client["scaled/HDU1"].read(), file[1].data.astype("f4"))
