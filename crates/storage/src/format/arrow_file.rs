@@ -95,7 +95,7 @@ impl Format for ArrowFile {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&ArrowFile, source, places).await
+        PartitionedTable::open(Arc::new(ArrowFile), source, places).await
     }
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {

@@ -107,7 +107,7 @@ impl Format for Parquet {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&Parquet, source, places).await
+        PartitionedTable::open(Arc::new(Parquet), source, places).await
     }
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {

@@ -78,7 +78,7 @@ pub(crate) trait TableFile: Send + Sync + 'static {
 
 /// A data source of such files.
 pub(crate) struct PartitionedTable {
-    format: &'static dyn TableFile,
+    format: Arc<dyn TableFile>,
     files: Vec<Location>,
     structure: TableStructure,
     /// Where we keep the files; `None` for those of others, which are never written.
@@ -145,7 +145,7 @@ pub(crate) async fn inspect(format: &'static dyn TableFile, files: &Files, place
 
 impl PartitionedTable {
     pub(crate) async fn open(
-        format: &'static dyn TableFile,
+        format: Arc<dyn TableFile>,
         source: &DataSource,
         places: &Places,
     ) -> Result<Arc<dyn Dataset>> {
@@ -328,22 +328,22 @@ impl Dataset for PartitionedTable {
         // What was selected is checked before any file is opened.
         self.project(selection.fields.as_deref(), RowIndex::none())?;
         let directory = self.home.as_ref().map(|home| home.directory.clone());
-        let (format, declared) = (self.format, self.structure.schema().clone());
+        let (format, declared) = (self.format.clone(), self.structure.schema().clone());
         let (files, index, is_large) = blocking(move || {
             let files = pinned(directory, files)?;
-            let index = common_index(format, &files, &declared)?;
+            let index = common_index(&*format, &files, &declared)?;
             // One that was never written has no file.
             let bytes: u64 = files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum();
             Ok((files, index, bytes > SMALL))
         })
         .await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
-        let wanted = schema.clone();
+        let (format, wanted) = (self.format.clone(), schema.clone());
         let room = if is_large { Some(pool::TABLES.take(pool::TABLE).await?) } else { None };
         let batches = files.into_iter().flat_map(move |location| {
             // Held until the last row, or until nobody wants more.
             let _room = &room;
-            read_file(format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
+            read_file(&*format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
         });
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
     }
@@ -373,8 +373,10 @@ impl Dataset for PartitionedTable {
         self.format.check(&schema)?;
         let location = &self.pinned_to_write(location).await?;
         match mode {
-            Write::Replace => write::replace(self.format, location, schema, fit, table).await?,
-            Write::Append(id) => write::append(self.format, location, &declared, schema, fit, table, id).await?,
+            Write::Replace => write::replace(self.format.clone(), location, schema, fit, table).await?,
+            Write::Append(id) => {
+                write::append(self.format.clone(), location, &declared, schema, fit, table, id).await?
+            }
             Write::Extend => {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
@@ -385,7 +387,7 @@ impl Dataset for PartitionedTable {
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
         let Ok(field) = self.structure.schema().field_with_name(key) else { return Ok(None) };
-        let (format, files, field) = (self.format, self.files.clone(), field.clone());
+        let (format, files, field) = (self.format.clone(), self.files.clone(), field.clone());
         let column = blocking(move || column::Column::open(format, files, field)).await?;
         Ok(Some(Arc::new(column)))
     }

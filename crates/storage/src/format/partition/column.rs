@@ -32,7 +32,7 @@ use crate::pool;
 const MAX_REVERSED: u64 = 256 << 20;
 
 pub(crate) struct Column {
-    format: &'static dyn TableFile,
+    format: Arc<dyn TableFile>,
     files: Vec<Location>,
     schema: SchemaRef,
     structure: ArrayStructure,
@@ -43,7 +43,7 @@ pub(crate) struct Column {
 impl Column {
     /// Looks at the whole column where its type does not tell the dtype: how long is the longest
     /// text, are there missing values?
-    pub(crate) fn open(format: &'static dyn TableFile, files: Vec<Location>, field: Field) -> Result<Self> {
+    pub(crate) fn open(format: Arc<dyn TableFile>, files: Vec<Location>, field: Field) -> Result<Self> {
         let schema: SchemaRef = Arc::new(Schema::new(vec![field.with_nullable(true)]));
         let mut rows = Vec::with_capacity(files.len());
         for file in &files {
@@ -57,7 +57,7 @@ impl Column {
             if let Some(has_nulls) = told {
                 seen.has_nulls |= has_nulls;
             } else if Seen::is_needed(value) {
-                for batch in read_file(format, place, &schema, None)? {
+                for batch in read_file(&*format, place, &schema, None)? {
                     seen.add(batch?.column(0))?;
                 }
             }
@@ -78,13 +78,13 @@ impl Column {
     fn rows(&self, wanted: Range<u64>) -> impl Iterator<Item = Result<Vec<u8>>> + Send + use<> {
         let ends: Vec<u64> = self.starts.iter().skip(1).copied().chain([self.structure.shape[0]]).collect();
         let parts = self.files.clone().into_iter().zip(self.starts.clone()).zip(ends);
-        let (format, schema, dtype) = (self.format, self.schema.clone(), self.structure.dtype.clone());
+        let (format, schema, dtype) = (self.format.clone(), self.schema.clone(), self.structure.dtype.clone());
         parts.filter(move |((_, start), end)| *start < wanted.end && *end > wanted.start && start < end).flat_map(
             move |((file, start), end)| {
                 let within = wanted.start.max(start) - start..wanted.end.min(end) - start;
                 let dtype = dtype.clone();
                 let batches: Box<dyn Iterator<Item = Result<RecordBatch>> + Send> =
-                    read_file(format, &file, &schema, Some(within))
+                    read_file(&*format, &file, &schema, Some(within))
                         .unwrap_or_else(|e| Box::new(std::iter::once(Err(e))));
                 batches.map(move |batch| items(batch?.column(0), &dtype))
             },
