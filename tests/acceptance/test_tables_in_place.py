@@ -167,3 +167,63 @@ def test_arrays_without_a_header(tmp_path, start):
     padded = ArrayStructure.from_array(np.zeros((60, 4), int))
     node = registered_as(client, "padded", [tmp_path / "whole.csv"], "text/csv;header=absent", padded, {"nrows": 60})
     np.testing.assert_array_equal(node.read(), np.pad(arrays["whole"], ((0, 10), (0, 0))))
+
+
+def frame_of_all_types(rows=50):
+    numbers = np.random.default_rng(6)
+    frame = pd.DataFrame({dtype: numbers.integers(0, 100, rows).astype(dtype) for dtype in ["i1", "u2", "i4", "u8", "i8"]})
+    frame = frame.assign(f4=numbers.normal(size=rows).astype("f4"), f8=numbers.normal(size=rows))
+    frame["b"] = frame["i1"] % 2 == 0
+    frame["text"] = [f"é{n}" if n % 7 else None for n in range(rows)]
+    frame["category"] = pd.Categorical(["xyz"[n % 3] for n in range(rows)])
+    frame["time"] = pd.date_range("2020-01-01", periods=rows, freq="7min")
+    frame["zone"] = frame["time"].dt.tz_localize("UTC")
+    frame["step"] = pd.to_timedelta(frame["i8"], unit="s")
+    frame["nullable"] = frame["i8"].astype("Int64").where(frame["b"])
+    return frame
+
+
+def plain(frame):
+    """Categories as their values, and the index as columns."""
+    frame = frame.reset_index()
+    frame = frame.astype({name: frame[name].cat.categories.dtype for name in frame.select_dtypes("category")})
+    return frame.astype({"nullable": float} if "nullable" in frame else {})
+
+
+def test_parquet_and_arrow_files(tmp_path, registered):
+    frame = frame_of_all_types()
+    for compression in ["snappy", "gzip", "zstd", "lz4", None]:
+        frame.to_parquet(tmp_path / f"parquet-{compression}.parquet", compression=compression, row_group_size=20)
+    for compression in ["lz4", "zstd", "uncompressed"]:
+        frame.to_feather(tmp_path / f"arrow-{compression}.feather", compression=compression, chunksize=20)
+    (tmp_path / "arrow-plain.arrow").write_bytes((tmp_path / "arrow-lz4.feather").read_bytes())
+    frame.set_index("text").to_parquet(tmp_path / "index.parquet")
+    client = registered()
+    for path in tmp_path.iterdir():
+        expected = pd.read_feather(path) if path.stem.startswith("arrow") else pd.read_parquet(path)
+        same(plain(client[path.stem].read()), plain(expected), path.name)
+        for column in ["i1", "u8", "f4", "b", "time"]:
+            array = client[path.stem][column].read()
+            assert array.dtype == expected[column].dtype
+            np.testing.assert_array_equal(array, expected[column])
+
+
+def test_directories_of_parquet_files(tmp_path, registered):
+    frame = frame_of_all_types().drop(columns=["zone", "nullable"])
+    for n in range(12):
+        (tmp_path / "many.parquet").mkdir(exist_ok=True)
+        frame[4 * n : 4 * n + 4].reset_index(drop=True).to_parquet(tmp_path / "many.parquet" / f"part.{n}.parquet")
+    keyed = frame[["i1", "f8", "text"]].assign(run=frame["i8"] % 5, site=frame["category"].astype(str) + " 1")
+    keyed.to_parquet(tmp_path / "keyed.parquet", partition_cols=["run", "site"])
+    client = registered()
+    assert set(client) == {"many", "keyed"}
+    many = client["many"]
+    same(plain(many.read()).drop(columns="index"), plain(frame[:48]).drop(columns="index"), "many")
+    last = frame[44:48].drop(columns="category").reset_index(drop=True)  # of which the client knows no categories
+    same(many.read_partition(11, list(last)), last, "part.11.parquet")
+    expected = pd.read_parquet(tmp_path / "keyed.parquet").sort_values("f8", ignore_index=True)
+    got = client["keyed"].read().sort_values("f8", ignore_index=True)
+    assert list(got) == list(expected) == ["i1", "f8", "text", "run", "site"]
+    assert str(got["run"].dtype) == str(got["site"].dtype) == "category"
+    same(plain(got), plain(expected), "keyed")
+    np.testing.assert_array_equal(np.sort(client["keyed"]["run"].read()), np.sort(expected["run"].astype(int)))

@@ -99,7 +99,7 @@ impl Format for ArrowFile {
     }
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
-        inspect(&ArrowFile, files, places).await
+        inspect(Arc::new(ArrowFile), files, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
