@@ -4,6 +4,7 @@
 //! Parquet itself does not have come back as they were. Whole seconds and `date64` are kept as the nearest type that
 //! Parquet does have, as all other writers of Parquet do: without one, readers would find bare numbers.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
@@ -272,8 +273,9 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
     let about = builder.schema().metadata().clone();
     let mut builder = builder;
     if let Some(columns) = columns {
+        let columns: HashSet<&str> = columns.iter().copied().collect();
         let wanted = builder.schema().fields().iter().enumerate();
-        let wanted = wanted.filter(|(_, field)| columns.contains(&field.name().as_str())).map(|(n, _)| n);
+        let wanted = wanted.filter(|(_, field)| columns.contains(field.name().as_str())).map(|(n, _)| n);
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
         builder = builder.with_projection(mask);
     }

@@ -5,7 +5,7 @@
 //! In a file of one column, where a line with nothing on it would not count as a row, missing values and empty texts
 //! are both `""`, and are read as missing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::{Range, RangeInclusive};
@@ -31,7 +31,8 @@ impl TableFile for Csv {
     }
 
     fn check(&self, schema: &Schema) -> Result<()> {
-        for (n, field) in schema.fields().iter().enumerate() {
+        let mut names = HashSet::new();
+        for field in schema.fields() {
             if !is_held(field.data_type()) {
                 return Err(Error::unprocessable(format!(
                     "The column {:?} has the type {}, which CSV cannot hold. Use application/x-parquet or application/vnd.apache.arrow.file instead.",
@@ -39,7 +40,7 @@ impl TableFile for Csv {
                     field.data_type()
                 )));
             }
-            if schema.fields()[..n].iter().any(|other| other.name() == field.name()) {
+            if !names.insert(field.name()) {
                 return Err(Error::unprocessable(format!(
                     "The column {:?} appears twice. In CSV the columns need names of their own.",
                     field.name()

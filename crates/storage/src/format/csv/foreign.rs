@@ -18,17 +18,8 @@ use crate::place::{Draft, Location};
 
 /// Parameters of `pandas.read_csv` and `dask.dataframe.read_csv` that the structure has answered already, or that only say
 /// how fast it is done.
-const ANSWERED: [&str; 9] = [
-    "blocksize",
-    "dtype",
-    "encoding",
-    "engine",
-    "float_precision",
-    "low_memory",
-    "memory_map",
-    "sample",
-    "sample_rows",
-];
+const ANSWERED: [&str; 8] =
+    ["blocksize", "dtype", "engine", "float_precision", "low_memory", "memory_map", "sample", "sample_rows"];
 const KNOWN: &str =
     "sep, delimiter, delim_whitespace, header, names, skiprows, nrows, comment, usecols, dtype and assume_missing";
 
@@ -71,6 +62,7 @@ impl Foreign {
                 ("usecols", Value::Array(columns)) => this.columns = Some(columns.clone()),
                 ("assume_missing", Value::Bool(assumed)) => this.assume_missing = *assumed,
                 (_, Value::Bool(false)) => {}
+                ("encoding", Value::String(text)) if is_utf8(text) => {}
                 (name, _) if ANSWERED.contains(&name) => {}
                 _ => {
                     return Err(Error::unsupported(format!(
@@ -114,6 +106,10 @@ impl Foreign {
         });
         Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
     }
+}
+
+fn is_utf8(encoding: &str) -> bool {
+    ["utf-8", "utf8", "utf_8", "utf-8-sig", "ascii"].iter().any(|known| encoding.eq_ignore_ascii_case(known))
 }
 
 pub(super) fn no_such_column(name: &Value) -> Error {
@@ -262,6 +258,7 @@ mod tests {
     fn what_is_not_known_is_refused() {
         for (parameters, kind, named) in [
             (json!({"thousands": "."}), ErrorKind::Unsupported, "thousands"),
+            (json!({"encoding": "latin-1"}), ErrorKind::Unsupported, "encoding"),
             (json!({"sep": ";;"}), ErrorKind::Unprocessable, "sep"),
             (json!({"skiprows": [1, 2]}), ErrorKind::Unprocessable, "skiprows"),
             (json!({"usecols": ["z"]}), ErrorKind::Unprocessable, "z"),

@@ -225,7 +225,7 @@ fn named(files: &[Location], foreign: &Foreign, wanted: &[Value]) -> Result<Vec<
     if let Some(first) = files.first() {
         let mut number = 0;
         records(first.open_file()?, foreign.dialect, &mut |record, _| {
-            names = foreign.header.names(number, record).unwrap_or_default();
+            names = foreign.header.names(number, record)?.unwrap_or_default();
             number += 1;
             Ok(names.is_empty())
         })?;

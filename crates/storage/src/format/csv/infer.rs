@@ -22,7 +22,8 @@ const MISSING: [&str; 18] = [
 ];
 
 pub(in crate::format) fn is_missing(text: &str) -> bool {
-    text.len() <= 8 && (MISSING.contains(&text) || text == "null")
+    let begins_so = matches!(text.as_bytes().first(), None | Some(b'#' | b'-' | b'1' | b'<' | b'N' | b'n'));
+    text.len() <= 8 && begins_so && (MISSING.contains(&text) || text == "null")
 }
 
 /// Where the names of the columns come from.
@@ -44,15 +45,22 @@ impl Header {
     }
 
     /// The names, if this record, of that number, is where they are found: the header itself or, without one, the first row.
-    pub(super) fn names(&self, number: u64, record: &Record) -> Option<Vec<String>> {
+    ///
+    /// # Errors
+    /// `Unsupported` when there are too many.
+    pub(super) fn names(&self, number: u64, record: &Record) -> Result<Option<Vec<String>>> {
         if number != self.record.unwrap_or(0) {
-            return None;
+            return Ok(None);
         }
-        Some(match (&self.names, self.record) {
+        let len = self.names.as_ref().map_or(record.len(), |names| names.len());
+        if len > MAX_COLUMNS {
+            return Err(Error::unsupported(format!("The CSV file has {len} columns; at most {MAX_COLUMNS} are read.")));
+        }
+        Ok(Some(match (&self.names, self.record) {
             (Some(names), _) => names.to_vec(),
             (None, Some(_)) => names(record),
             (None, None) => (0..record.len()).map(|n| n.to_string()).collect(),
-        })
+        }))
     }
 }
 
@@ -118,7 +126,9 @@ impl Column {
             return;
         }
         self.values += 1;
-        self.longest = self.longest.max(text.chars().count());
+        if text.len() > self.longest {
+            self.longest = self.longest.max(text.chars().count());
+        }
         if self.signed || self.unsigned || self.real || self.stop.is_none() {
             self.see_number(number(text));
         }
@@ -126,8 +136,12 @@ impl Column {
     }
 
     fn see_number(&mut self, text: &str) {
+        if text.parse::<i64>().is_ok() {
+            self.unsigned &= !text.starts_with('-');
+            return;
+        }
         let is_unsigned = text.parse::<u64>().is_ok();
-        if self.signed && text.parse::<i64>().is_err() {
+        if self.signed {
             (self.signed, self.is_long) = (false, is_whole(text));
         }
         if self.stop.is_none() && !is_unsigned && !text.starts_with('-') {
@@ -235,7 +249,7 @@ impl Inference {
     fn see(&mut self, record: &Record, line: u64, seen: &mut Seen) -> Result<()> {
         let number = seen.records;
         seen.records += 1;
-        if let Some(names) = self.header.names(number, record) {
+        if let Some(names) = self.header.names(number, record)? {
             self.begin(names)?;
         }
         if number < self.header.records() || seen.rows == self.most {
@@ -263,12 +277,6 @@ impl Inference {
     }
 
     fn begin(&mut self, names: Vec<String>) -> Result<()> {
-        if names.len() > MAX_COLUMNS {
-            return Err(Error::unsupported(format!(
-                "The CSV file has {} columns; at most {MAX_COLUMNS} are read.",
-                names.len()
-            )));
-        }
         match &self.columns {
             None => self.columns = Some(names.into_iter().map(Column::new).collect()),
             Some(columns) if columns.iter().map(|column| &column.name).ne(&names) => {

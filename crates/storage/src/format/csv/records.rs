@@ -133,7 +133,17 @@ impl Splitter {
     /// Gives each record that ends in this piece to `each`, with the number of the line it ends on.
     /// Empty lines are no records. Lines end with LF, CRLF or CR. A byte-order mark at the beginning does not count.
     pub(super) fn push(&mut self, piece: &[u8], each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
-        for byte in piece {
+        let mut rest = piece;
+        while let Some((byte, after)) = rest.split_first() {
+            let run = self.plain_run(rest);
+            if run > 0 {
+                self.read += run as u64;
+                self.record.bytes.extend_from_slice(&rest[..run]);
+                self.check_size()?;
+                rest = &rest[run..];
+                continue;
+            }
+            rest = after;
             self.read += 1;
             let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
             if *byte == b'\n' && after_return {
@@ -149,6 +159,23 @@ impl Splitter {
             }
         }
         Ok(())
+    }
+
+    /// How many of these bytes go on with the field that has begun, whatever they are.
+    fn plain_run(&self, bytes: &[u8]) -> usize {
+        // At the beginning there may be a byte-order mark.
+        if self.read < BOM.len() as u64 {
+            return 0;
+        }
+        let is_end: &dyn Fn(&u8) -> bool = match self.state {
+            State::Plain => &|byte| {
+                matches!(byte, b'\n' | b'\r') || self.dialect.is_separator(*byte) || self.dialect.comment == Some(*byte)
+            },
+            State::Quoted => &|byte| matches!(byte, b'\n' | b'\r' | b'"'),
+            _ => return 0,
+        };
+        // A line feed in a field may belong to a return before it.
+        if self.after_return { 0 } else { bytes.iter().position(is_end).unwrap_or(bytes.len()) }
     }
 
     /// Gives the record that has no line break at its end.
@@ -231,7 +258,7 @@ impl Splitter {
     }
 
     fn check_size(&self) -> Result<()> {
-        if self.record.bytes.len() + self.record.ends.len() > MAX_RECORD {
+        if self.record.bytes.len() + self.record.ends.len() * size_of::<(usize, bool)>() > MAX_RECORD {
             return Err(Error::unprocessable(format!(
                 "A record of the CSV body, at line {}, is longer than {MAX_RECORD} bytes. Is a closing quote missing?",
                 self.line

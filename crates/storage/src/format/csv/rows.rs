@@ -15,6 +15,8 @@ use super::records::Record;
 /// A batch is full with this many rows or bytes of text.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 8 << 20;
+/// What a field takes beside its text, in bytes.
+const CELL_BYTES: usize = 8;
 
 /// Rows of a batch that is being filled, as text.
 pub(super) struct Rows {
@@ -61,7 +63,7 @@ impl Rows {
     }
 
     fn new(schema: SchemaRef, layout: Layout, wanted: Range<u64>) -> Self {
-        let columns = schema.fields().iter().map(|_| StringBuilder::new()).collect();
+        let columns = schema.fields().iter().map(|_| StringBuilder::with_capacity(0, 0)).collect();
         Self { schema, columns, lines: Vec::new(), bytes: 0, layout, wanted, next: 0 }
     }
 
@@ -125,7 +127,7 @@ impl Rows {
             } else {
                 builder.append_value(text);
             }
-            self.bytes += text.len();
+            self.bytes += text.len() + CELL_BYTES;
         }
         self.lines.push(line);
         if self.lines.len() == BATCH_ROWS || self.bytes > BATCH_BYTES {
@@ -144,7 +146,7 @@ impl Rows {
         full: &mut Vec<RecordBatch>,
     ) -> Result<()> {
         let is_row = number >= header.records();
-        self.layout = match header.names(number, record) {
+        self.layout = match header.names(number, record)? {
             Some(names) => {
                 let has_names = header != Header::ABSENT;
                 Layout::Named { order: order_of(&names, &self.schema)?, width: names.len(), has_names }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use calamine::{Reader, Xlsx};
 use girih_model::node::Management;
 use girih_model::structure::ContainerStructure;
-use girih_model::{Asset, Data, DataSource, Error, Result, ResultExt, Selection, Structure, TableStructure};
+use girih_model::{Asset, Data, DataSource, Error, Result, ResultExt, Selection, Spec, Structure, TableStructure};
 use moka::sync::Cache;
 
 use super::MEDIA_TYPE;
@@ -228,6 +228,10 @@ impl Sheet {
 impl Dataset for Sheet {
     fn structure(&self) -> Structure {
         Structure::Table(self.structure.clone())
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        vec![Spec { name: "dataframe".to_owned(), version: None }]
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
