@@ -18,6 +18,7 @@ use crate::format::{self, Files};
 use crate::place::Location;
 
 pub use keys::strip_suffixes;
+pub(crate) use sequences::natural;
 
 /// Media type of files that nothing more is known of.
 const BYTES: &str = "application/octet-stream";
@@ -147,7 +148,7 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
     let mut found = Surveyed::default();
     let mut entries = directory.entries()?;
     entries.retain(|entry| !entry.name.starts_with('.'));
-    entries.sort_by(|a, b| sequences::natural(&a.name, &b.name));
+    entries.sort_by(|a, b| natural(&a.name, &b.name));
     for entry in entries {
         let location = directory.child(&entry.name)?;
         let skipped = |reason: String| Skipped { name: entry.name.clone(), reason };

@@ -1,5 +1,6 @@
 //! Structure of a table: an Arrow schema and a number of partitions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -39,13 +40,15 @@ impl TableStructure {
         if self.npartitions == 0 {
             return Err(Error::unprocessable("Invalid table structure: a table has at least one partition."));
         }
-        for (n, column) in self.columns.iter().enumerate() {
-            if self.columns[..n].contains(column) {
+        let known: HashSet<&String> = self.schema().fields().iter().map(|field| field.name()).collect();
+        let mut seen = HashSet::new();
+        for column in &self.columns {
+            if !seen.insert(column) {
                 return Err(Error::unprocessable(format!(
                     "Invalid table structure: the column {column:?} is listed twice."
                 )));
             }
-            if self.schema().field_with_name(column).is_err() {
+            if !known.contains(column) {
                 return Err(Error::unprocessable(format!(
                     "Invalid table structure: the column {column:?} is not in the Arrow schema."
                 )));

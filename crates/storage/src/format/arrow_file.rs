@@ -95,11 +95,11 @@ impl Format for ArrowFile {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&ArrowFile, source, places).await
+        PartitionedTable::open(Arc::new(ArrowFile), source, places).await
     }
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
-        inspect(&ArrowFile, files, places).await
+        inspect(Arc::new(ArrowFile), files, places).await
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {

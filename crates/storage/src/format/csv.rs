@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use girih_model::{Asset, ByteStream, Data, DataSource, Error, Family, Management, Result, Structure};
 
 use super::partition::index::columns_only;
-use super::partition::{PartitionedTable, create};
+use super::partition::{PartitionedTable, TableFile, create};
 use super::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
+
+use foreign::Foreign;
 
 mod array;
 mod body;
@@ -30,6 +32,7 @@ mod table;
 ///   [`crate::item::Cell::push_text`].
 ///
 /// Fields with commas, quotes or line breaks are quoted. Lines end with a line feed.
+#[derive(Clone, Copy)]
 pub struct Csv {
     media_type: &'static str,
     extensions: &'static [&'static str],
@@ -88,19 +91,17 @@ impl Format for Csv {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        match source.management {
-            Management::External => {
-                let foreign = foreign::of(&source.parameters, &source.mimetype)?;
-                PartitionedTable::open(foreign, source, places).await
-            }
-            _ => PartitionedTable::open(&CSV, source, places).await,
-        }
+        let format: Arc<dyn TableFile> = match source.management {
+            Management::External => Arc::new(Foreign::of(&source.parameters, &source.mimetype)?),
+            _ => Arc::new(CSV),
+        };
+        PartitionedTable::open(format, source, places).await
     }
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
-        let foreign = foreign::of(&files.parameters, &files.media_type)?;
-        let (locations, parameters) = (files.locate(places)?, files.parameters.clone());
-        let structure = blocking(move || foreign.inspect(&locations, &parameters)).await?;
+        let foreign = Foreign::of(&files.parameters, &files.media_type)?;
+        let locations = files.locate(places)?;
+        let structure = blocking(move || foreign.inspect(&locations)).await?;
         Ok(Structure::Table(structure).into())
     }
 

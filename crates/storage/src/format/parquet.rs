@@ -4,6 +4,7 @@
 //! Parquet itself does not have come back as they were. Whole seconds and `date64` are kept as the nearest type that
 //! Parquet does have, as all other writers of Parquet do: without one, readers would find bare numbers.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
@@ -18,13 +19,14 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::schema::types::ColumnPath;
 
+mod directory;
 mod write;
 
 use super::guard::guarded;
 use super::partition::encode::{BatchWriter, MAX_ROWS, encode};
 use super::partition::fit::{self, Fit};
 use super::partition::index;
-use super::partition::{Batches, PartitionedTable, TableFile, create, inspect};
+use super::partition::{Batches, PartitionedTable, TableFile, create, inspect, structure_of};
 use crate::dataset::Dataset;
 use crate::format::{EncodeOptions, Encoded, Files, Format, Inspected};
 use crate::place::file::Stamp;
@@ -107,11 +109,24 @@ impl Format for Parquet {
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
-        PartitionedTable::open(&Parquet, source, places).await
+        match (&source.structure, directory::of(&source.assets)) {
+            (Structure::Table(structure), Some(asset)) => {
+                let parts = directory::parts(places.locate(&asset.data_uri)?).await?;
+                directory::check(&parts, structure)?;
+                Ok(PartitionedTable::of_parts(parts, structure.clone()))
+            }
+            _ => PartitionedTable::open(Arc::new(Parquet), source, places).await,
+        }
     }
 
+    /// Files, each a partition, or a directory of them.
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
-        inspect(&Parquet, files, places).await
+        let parts = match directory::of(&files.assets) {
+            Some(asset) => directory::parts(places.locate(&asset.data_uri)?).await?,
+            None => return inspect(Arc::new(Parquet), files, places).await,
+        };
+        let structure = blocking(move || structure_of(&parts)).await?;
+        Ok(Structure::Table(structure).into())
     }
 
     async fn create(&self, location: &Location, structure: &Structure) -> Result<Vec<Asset>> {
@@ -258,8 +273,9 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
     let about = builder.schema().metadata().clone();
     let mut builder = builder;
     if let Some(columns) = columns {
+        let columns: HashSet<&str> = columns.iter().copied().collect();
         let wanted = builder.schema().fields().iter().enumerate();
-        let wanted = wanted.filter(|(_, field)| columns.contains(&field.name().as_str())).map(|(n, _)| n);
+        let wanted = wanted.filter(|(_, field)| columns.contains(field.name().as_str())).map(|(n, _)| n);
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
         builder = builder.with_projection(mask);
     }

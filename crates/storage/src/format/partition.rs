@@ -7,6 +7,7 @@ pub(crate) mod column;
 pub(crate) mod encode;
 pub(crate) mod fit;
 pub(crate) mod index;
+mod inspect;
 mod write;
 
 use std::fs::File;
@@ -18,18 +19,18 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use girih_model::structure::table::ArrowSchema;
 use girih_model::{
-    Asset, Data, DataSource, Error, Management, Part, Result, ResultExt, Selection, Structure, TableData,
+    Asset, Data, DataSource, Error, Management, Part as Selected, Result, ResultExt, Selection, Structure, TableData,
     TableStructure,
 };
 
 use crate::dataset::{Dataset, Write};
-use crate::format::{Files, Inspected};
 use crate::place::file::Identity;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
 use encode::{BatchWriter, MAX_ROWS};
 use fit::Fit;
 use index::RowIndex;
+pub(crate) use inspect::{inspect, structure_of};
 
 /// Each partition is a file, and an entry in the catalog.
 const MAX_PARTITIONS: u64 = 100_000;
@@ -76,10 +77,27 @@ pub(crate) trait TableFile: Send + Sync + 'static {
     }
 }
 
+/// A partition.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub location: Location,
+    pub format: Arc<dyn TableFile>,
+}
+
+impl Part {
+    fn read(&self, schema: &SchemaRef, rows: Option<Range<u64>>) -> Result<Batches> {
+        read_file(&*self.format, &self.location, schema, rows)
+    }
+
+    /// Says which file it was.
+    fn context(&self, e: Error) -> Error {
+        e.context(format!("reading {}", self.location.absolute().display()))
+    }
+}
+
 /// A data source of such files.
 pub(crate) struct PartitionedTable {
-    format: &'static dyn TableFile,
-    files: Vec<Location>,
+    parts: Vec<Part>,
     structure: TableStructure,
     /// Where we keep the files; `None` for those of others, which are never written.
     home: Option<Home>,
@@ -119,33 +137,9 @@ pub(crate) fn create(format: &dyn TableFile, location: &Location, structure: &St
         .collect()
 }
 
-/// The structure of registered files, each a partition: the columns of the first, which all must have.
-pub(crate) async fn inspect(format: &'static dyn TableFile, files: &Files, places: &Places) -> Result<Inspected> {
-    let locations = files.locate(places)?;
-    let structure = blocking(move || {
-        let mut first: Option<Schema> = None;
-        for location in &locations {
-            let schema = format.schema(location.open_file()?);
-            let schema = schema.map_err(|e| e.context(format!("reading {}", location.absolute().display())))?;
-            let found = index::columns_of(&schema);
-            match &first {
-                Some(schema) if schema.fields() != found.fields() => {
-                    return Err(Error::unprocessable(
-                        "The files have different columns, or columns of different types. Register them one by one.",
-                    ));
-                }
-                Some(_) => {}
-                None => first = Some(found),
-            }
-        }
-        Ok(TableStructure::new(Arc::new(first.unwrap_or_else(Schema::empty)), locations.len() as u64))
-    });
-    Ok(Structure::Table(structure.await?).into())
-}
-
 impl PartitionedTable {
     pub(crate) async fn open(
-        format: &'static dyn TableFile,
+        format: Arc<dyn TableFile>,
         source: &DataSource,
         places: &Places,
     ) -> Result<Arc<dyn Dataset>> {
@@ -168,26 +162,32 @@ impl PartitionedTable {
             }
             _ => None,
         };
-        Ok(Arc::new(Self { format, files, structure: structure.clone(), home }))
+        let parts = files.into_iter().map(|location| Part { location, format: format.clone() }).collect();
+        Ok(Arc::new(Self { parts, structure: structure.clone(), home }))
     }
 
-    fn file(&self, partition: u64) -> Result<&Location> {
-        usize::try_from(partition).ok().and_then(|n| self.files.get(n)).ok_or_else(|| {
+    /// A table of others, whose files are found already.
+    pub(crate) fn of_parts(parts: Vec<Part>, structure: TableStructure) -> Arc<dyn Dataset> {
+        Arc::new(Self { parts, structure, home: None })
+    }
+
+    fn part(&self, partition: u64) -> Result<&Part> {
+        usize::try_from(partition).ok().and_then(|n| self.parts.get(n)).ok_or_else(|| {
             Error::malformed(format!(
                 "Partition out of range: this table has {} partitions, but partition {partition} was requested.",
-                self.files.len()
+                self.parts.len()
             ))
         })
     }
 
-    fn files(&self, selection: &Selection) -> Result<Vec<Location>> {
+    fn parts(&self, selection: &Selection) -> Result<Vec<Part>> {
         match selection.part {
             _ if !selection.slice.is_all() => {
                 Err(Error::unprocessable("A table is not sliced. Select a partition and columns."))
             }
-            Part::Whole => Ok(self.files.clone()),
-            Part::Partition(n) => Ok(vec![self.file(n)?.clone()]),
-            Part::Block(_) => Err(Error::unprocessable("A table has partitions, not blocks.")),
+            Selected::Whole => Ok(self.parts.clone()),
+            Selected::Partition(n) => Ok(vec![self.part(n)?.clone()]),
+            Selected::Block(_) => Err(Error::unprocessable("A table has partitions, not blocks.")),
         }
     }
 
@@ -237,13 +237,16 @@ impl Home {
 ///
 /// # Errors
 /// `Gone` when the table has been deleted, or a registered file is missing.
-fn pinned(directory: Option<Location>, files: Vec<Location>) -> Result<Vec<Location>> {
+fn pinned(directory: Option<Location>, mut parts: Vec<Part>) -> Result<Vec<Part>> {
     let Some(directory) = directory else {
-        files.iter().try_for_each(|file| file.metadata().map(drop))?;
-        return Ok(files);
+        parts.iter().try_for_each(|part| part.location.metadata().map(drop))?;
+        return Ok(parts);
     };
     let pinned = directory.pinned().map_err(deleted)?;
-    files.iter().map(|file| pinned.child(&file.name())).collect()
+    for part in &mut parts {
+        part.location = pinned.child(&part.location.name())?;
+    }
+    Ok(parts)
 }
 
 fn deleted(e: Error) -> Error {
@@ -251,19 +254,19 @@ fn deleted(e: Error) -> Error {
 }
 
 /// The row index of all these files together: none, unless they have the same kind of index.
-fn common_index(format: &dyn TableFile, files: &[Location], declared: &Schema) -> Result<RowIndex> {
+fn common_index(parts: &[Part], declared: &Schema) -> Result<RowIndex> {
     let index = RowIndex::of(declared);
     if index.has_columns() {
         return Ok(index);
     }
-    if !format.keeps_metadata() {
-        return Ok(RowIndex::none());
-    }
     let mut common: Option<RowIndex> = None;
-    for location in files {
-        let Some((index, rows)) = file_index(format, location, declared)? else { continue };
+    for part in parts {
+        if !part.format.keeps_metadata() {
+            return Ok(RowIndex::none());
+        }
+        let Some((index, rows)) = file_index(&*part.format, &part.location, declared)? else { continue };
         common = match common {
-            _ if rows == 0 && files.len() > 1 => continue,
+            _ if rows == 0 && parts.len() > 1 => continue,
             None => Some(index),
             Some(before) => before.joined(&index),
         };
@@ -324,26 +327,26 @@ impl Dataset for PartitionedTable {
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
-        let files = self.files(selection)?;
+        let parts = self.parts(selection)?;
         // What was selected is checked before any file is opened.
         self.project(selection.fields.as_deref(), RowIndex::none())?;
         let directory = self.home.as_ref().map(|home| home.directory.clone());
-        let (format, declared) = (self.format, self.structure.schema().clone());
-        let (files, index, is_large) = blocking(move || {
-            let files = pinned(directory, files)?;
-            let index = common_index(format, &files, &declared)?;
+        let declared = self.structure.schema().clone();
+        let (parts, index, is_large) = blocking(move || {
+            let parts = pinned(directory, parts)?;
+            let index = common_index(&parts, &declared)?;
             // One that was never written has no file.
-            let bytes: u64 = files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum();
-            Ok((files, index, bytes > SMALL))
+            let bytes: u64 = parts.iter().map(|part| part.location.metadata().map_or(0, |file| file.len())).sum();
+            Ok((parts, index, bytes > SMALL))
         })
         .await?;
         let schema = self.project(selection.fields.as_deref(), index)?;
         let wanted = schema.clone();
         let room = if is_large { Some(pool::TABLES.take(pool::TABLE).await?) } else { None };
-        let batches = files.into_iter().flat_map(move |location| {
+        let batches = parts.into_iter().flat_map(move |part| {
             // Held until the last row, or until nobody wants more.
             let _room = &room;
-            read_file(format, &location, &wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
+            part.read(&wanted, None).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))))
         });
         Ok(Data::Table(TableData { schema, batches: pool::stream(batches) }))
     }
@@ -355,26 +358,26 @@ impl Dataset for PartitionedTable {
         if selection.fields.is_some() || !selection.slice.is_all() {
             return Err(Error::unprocessable("A partition of a table is written as a whole, with all columns."));
         }
-        let location = match selection.part {
-            Part::Partition(n) => self.file(n)?,
-            Part::Whole if self.files.len() == 1 => self.file(0)?,
-            Part::Whole => {
+        let part = match selection.part {
+            Selected::Partition(n) => self.part(n)?,
+            Selected::Whole if self.parts.len() == 1 => self.part(0)?,
+            Selected::Whole => {
                 return Err(Error::unprocessable(format!(
                     "This table has {} partitions. Write them one by one.",
-                    self.files.len()
+                    self.parts.len()
                 )));
             }
-            Part::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
+            Selected::Block(_) => return Err(Error::unprocessable("A table has partitions, not blocks.")),
         };
         let declared = fit::refined(&table.schema, self.structure.schema());
         let schema =
-            if self.format.keeps_metadata() { index::stored(&table.schema, &declared) } else { declared.clone() };
+            if part.format.keeps_metadata() { index::stored(&table.schema, &declared) } else { declared.clone() };
         let fit = Fit::new(&table.schema, &schema)?;
-        self.format.check(&schema)?;
-        let location = &self.pinned_to_write(location).await?;
+        part.format.check(&schema)?;
+        let (format, location) = (part.format.clone(), &self.pinned_to_write(&part.location).await?);
         match mode {
-            Write::Replace => write::replace(self.format, location, schema, fit, table).await?,
-            Write::Append(id) => write::append(self.format, location, &declared, schema, fit, table, id).await?,
+            Write::Replace => write::replace(format, location, schema, fit, table).await?,
+            Write::Append(id) => write::append(format, location, &declared, schema, fit, table, id).await?,
             Write::Extend => {
                 return Err(Error::unsupported("To add rows to a table, append to one of its partitions."));
             }
@@ -385,8 +388,8 @@ impl Dataset for PartitionedTable {
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
         let Ok(field) = self.structure.schema().field_with_name(key) else { return Ok(None) };
-        let (format, files, field) = (self.format, self.files.clone(), field.clone());
-        let column = blocking(move || column::Column::open(format, files, field)).await?;
+        let (parts, field) = (self.parts.clone(), field.clone());
+        let column = blocking(move || column::Column::open(parts, field)).await?;
         Ok(Some(Arc::new(column)))
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn gather(candidates: Vec<Candidate>) -> Vec<Candidate> {
 }
 
 /// As people sort names: numbers within them by their value.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     while let (Some(l), Some(r)) = (left.chars().next(), right.chars().next()) {
         if l.is_ascii_digit() && r.is_ascii_digit() {

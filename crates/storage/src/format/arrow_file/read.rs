@@ -1,6 +1,6 @@
 //! Reading the file and the stream format, batch by batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -50,7 +50,8 @@ pub(super) fn open(
     let mut decoder = FileDecoder::new(schema.clone(), layout.version);
     let mut out = schema.clone();
     if let Some(columns) = columns {
-        let wanted = (0..schema.fields().len()).filter(|n| columns.contains(&schema.field(*n).name().as_str()));
+        let columns: HashSet<&str> = columns.iter().copied().collect();
+        let wanted = (0..schema.fields().len()).filter(|n| columns.contains(schema.field(*n).name().as_str()));
         let wanted: Vec<usize> = wanted.collect();
         out = Arc::new(schema.project(&wanted).or_error(|e| bad(e))?);
         decoder = decoder.with_projection(wanted);

@@ -5,7 +5,7 @@
 //! In a file of one column, where a line with nothing on it would not count as a row, missing values and empty texts
 //! are both `""`, and are read as missing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::{Range, RangeInclusive};
@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use girih_model::{Error, Result, ResultExt};
 
 use super::records::{MAX_RECORD, Record, Splitter};
-use super::rows::{Rows, without_bom};
+use super::rows::Rows;
 use super::{Csv, push_field};
 use crate::format::partition::encode::BatchWriter;
 use crate::format::partition::{Batches, TableFile};
@@ -31,7 +31,8 @@ impl TableFile for Csv {
     }
 
     fn check(&self, schema: &Schema) -> Result<()> {
-        for (n, field) in schema.fields().iter().enumerate() {
+        let mut names = HashSet::new();
+        for field in schema.fields() {
             if !is_held(field.data_type()) {
                 return Err(Error::unprocessable(format!(
                     "The column {:?} has the type {}, which CSV cannot hold. Use application/x-parquet or application/vnd.apache.arrow.file instead.",
@@ -39,7 +40,7 @@ impl TableFile for Csv {
                     field.data_type()
                 )));
             }
-            if schema.fields()[..n].iter().any(|other| other.name() == field.name()) {
+            if !names.insert(field.name()) {
                 return Err(Error::unprocessable(format!(
                     "The column {:?} appears twice. In CSV the columns need names of their own.",
                     field.name()
@@ -56,7 +57,7 @@ impl TableFile for Csv {
     }
 
     fn rows(&self, file: File) -> Result<u64> {
-        count(file, Splitter::new(), damaged)
+        Ok(count(file, Splitter::new(), damaged)?.saturating_sub(1))
     }
 
     /// CSV has no place for it.
@@ -97,7 +98,7 @@ impl TableFile for Csv {
     }
 }
 
-/// Records of a file after its header.
+/// Records of a file, its header among them.
 pub(super) fn count(file: File, mut splitter: Splitter, blame: fn(Error) -> Error) -> Result<u64> {
     let mut records: u64 = 0;
     let mut count = |_: &Record, _| {
@@ -115,7 +116,7 @@ pub(super) fn count(file: File, mut splitter: Splitter, blame: fn(Error) -> Erro
         pieces.consume(read);
     }
     splitter.finish(&mut count).map_err(blame)?;
-    Ok(records.saturating_sub(1))
+    Ok(records)
 }
 
 fn reading() -> String {
@@ -145,7 +146,7 @@ fn header(file: &mut File) -> Result<Vec<String>> {
     loop {
         let read = file.read(&mut piece).internal(reading)?;
         let mut first = |record: &Record, _| {
-            let fields = (0..record.len()).filter_map(|n| record.field(n).map(|(name, _)| without_bom(name, n)));
+            let fields = (0..record.len()).filter_map(|n| record.field(n).map(|(name, _)| name));
             names.get_or_insert_with(|| fields.map(|name| String::from_utf8_lossy(name).into_owned()).collect());
             Ok(())
         };

@@ -18,9 +18,9 @@ use half::f16;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::foreign::{self, chosen};
-use super::infer::{Inference, is_missing, names, number};
-use super::records::{Record, Splitter};
+use super::foreign::{Foreign, no_such_column};
+use super::infer::{Column, is_missing, number, truth};
+use super::records::{Dialect, Record, Splitter};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::Use;
 use crate::format::chunked::{self, Chunks, Load};
@@ -37,8 +37,10 @@ const PIECE: usize = 256 << 10;
 /// Most files whose rows are remembered.
 const REMEMBERED: u64 = 1000;
 
-static KNOWN: LazyLock<Cache<(Stamp, Dialect, u64), Arc<Rows>>> =
-    LazyLock::new(|| Cache::builder().max_capacity(REMEMBERED).build());
+/// A file, how it is split, records before its rows, and rows of a band.
+type Key = (Stamp, Dialect, u64, u64);
+
+static KNOWN: LazyLock<Cache<Key, Arc<Rows>>> = LazyLock::new(|| Cache::builder().max_capacity(REMEMBERED).build());
 
 pub struct CsvArrays;
 
@@ -58,8 +60,8 @@ impl Format for CsvArrays {
 
     async fn inspect(&self, files: &Files, places: &Places) -> Result<Inspected> {
         let locations = files.locate(places)?;
-        let (dialect, parameters) = (Dialect::of(&files.parameters)?, files.parameters.clone());
-        Ok(Structure::Array(blocking(move || structure(&locations, dialect, &parameters)).await?).into())
+        let foreign = foreign(&files.parameters)?;
+        Ok(Structure::Array(blocking(move || structure(&locations, &foreign)).await?).into())
     }
 
     async fn open(&self, source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
@@ -71,57 +73,36 @@ impl Format for CsvArrays {
             parameters: source.parameters.clone(),
             assets: source.assets.clone(),
         };
-        let (locations, parameters) = (files.locate(places)?, files.parameters);
-        let dialect = Dialect::of(&parameters)?;
-        let table = blocking(move || Table::new(locations, dialect, &parameters, structure)).await?;
+        let (locations, foreign) = (files.locate(places)?, foreign(&files.parameters)?);
+        let table = blocking(move || Table::new(locations, &foreign, structure)).await?;
         Ok(Arc::new(CsvArray(Arc::new(table))))
     }
 }
 
-/// Where rows begin, and what is between their fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Dialect {
-    separator: u8,
-    /// Records before the rows.
-    skipped: u64,
-    /// The last of those has the names of the columns.
-    has_header: bool,
+/// The parameters, with which there is no header unless they say so.
+fn foreign(parameters: &Map<String, Value>) -> Result<Foreign> {
+    let mut all = parameters.clone();
+    all.entry("header").or_insert(Value::Null);
+    Foreign::of(&all, "text/csv")
 }
 
-impl Dialect {
-    fn of(parameters: &Map<String, Value>) -> Result<Self> {
-        let number = |name: &str| match parameters.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_u64().filter(|n| *n < 1 << 20).map(Some).ok_or_else(|| {
-                Error::unprocessable(format!("The parameter {name:?} of CSV files is a small number, not {value}."))
-            }),
-        };
-        let skiprows = number("skiprows")?.unwrap_or(0);
-        let header = number("header")?;
-        let mut others = parameters.clone();
-        others.retain(|name, _| name != "skiprows");
-        let separator = foreign::of(&others, "text/csv")?.separator();
-        let skipped = skiprows + header.map_or(0, |header| header + 1);
-        Ok(Self { separator, skipped, has_header: header.is_some() })
-    }
-}
+/// Missing text, as NumPy writes it.
+const MISSING: &str = "nan";
 
 /// The structure that the files have together.
-fn structure(files: &[Location], dialect: Dialect, parameters: &Map<String, Value>) -> Result<ArrayStructure> {
-    let mut inference = Inference::new(dialect.separator, dialect.has_header);
-    let before = dialect.skipped - u64::from(dialect.has_header);
-    for file in files {
-        let looked = inference.look_after(file.open_file()?, before);
-        looked.map_err(|e| e.context(format!("reading {}", file.absolute().display())))?;
-    }
-    let (all, longest) = (inference.schema()?, inference.longest());
-    let schema = chosen(all.clone(), parameters)?;
+fn structure(files: &[Location], foreign: &Foreign) -> Result<ArrayStructure> {
+    // Rows beyond those that are wanted tell the types, too.
+    let mut whole = foreign.clone();
+    whole.nrows = None;
+    let inference = whole.inferred(files)?;
+    let all = inference.schema()?;
+    let schema = foreign.chosen(all.clone())?;
     let mut scalars = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
-        let chars = all.index_of(field.name()).map_or(0, |n| longest[n]);
-        scalars.push((field.name().clone(), scalar_of(field.data_type(), chars)?));
+        let column = all.index_of(field.name()).ok().and_then(|n| inference.columns().get(n));
+        scalars.push((field.name().clone(), scalar_of(field.data_type(), column)?));
     }
-    let alike = schema.fields().iter().all(|field| field.data_type() == schema.field(0).data_type());
+    let alike = scalars.iter().all(|(_, scalar)| scalar.kind == scalars[0].1.kind);
     let (dtype, columns) = if alike {
         let widest = scalars.iter().max_by_key(|(_, scalar)| scalar.itemsize).map(|(_, scalar)| scalar.clone());
         let widest = widest.ok_or_else(|| Error::unprocessable("The CSV file has no columns."))?;
@@ -135,22 +116,23 @@ fn structure(files: &[Location], dialect: Dialect, parameters: &Map<String, Valu
         (DType::Struct(StructType { itemsize, fields }), 1)
     };
     let rows: u64 = inference.rows.iter().sum();
-    let padded = parameters.get("nrows").and_then(Value::as_u64);
-    let lengths = match padded {
+    let lengths = match foreign.nrows {
         Some(rows) => Lengths::regular(rows, rows),
         None => Lengths::from_runs(inference.rows.iter().map(|rows| (*rows, 1))),
     };
     let chunks = vec![lengths, Lengths::regular(columns, columns)];
-    Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, vec![padded.unwrap_or(rows), columns]) })
+    Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, vec![foreign.nrows.unwrap_or(rows), columns]) })
 }
 
-fn scalar_of(data_type: &DataType, chars: usize) -> Result<ScalarType> {
+fn scalar_of(data_type: &DataType, column: Option<&Column>) -> Result<ScalarType> {
+    let has_missing = column.is_some_and(Column::has_missing);
+    let chars = column.map_or(0, Column::longest).max(if has_missing { MISSING.len() } else { 1 });
     let (kind, size) = match data_type {
         DataType::Int64 => (Kind::Int, 8),
         DataType::UInt64 => (Kind::Uint, 8),
         DataType::Float64 => (Kind::Float, 8),
-        DataType::Boolean => (Kind::Bool, 1),
-        _ => (Kind::Text, 4 * chars.max(1)),
+        DataType::Boolean if !has_missing => (Kind::Bool, 1),
+        _ => (Kind::Text, 4 * chars),
     };
     ScalarType::new(kind, size, girih_model::dtype::Endianness::Little, None)
 }
@@ -172,6 +154,8 @@ impl Dataset for CsvArray {
 struct Table {
     files: Vec<Location>,
     dialect: Dialect,
+    /// Records before the rows.
+    before: u64,
     /// Of each column, which field of a record it is.
     columns: Vec<usize>,
     /// Of each column, one after another in a row.
@@ -183,12 +167,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(
-        files: Vec<Location>,
-        dialect: Dialect,
-        parameters: &Map<String, Value>,
-        structure: ArrayStructure,
-    ) -> Result<Self> {
+    fn new(files: Vec<Location>, foreign: &Foreign, structure: ArrayStructure) -> Result<Self> {
         let [_, width] = structure.shape[..] else {
             return Err(Error::unprocessable("An array in CSV files has two axes: rows and columns."));
         };
@@ -202,9 +181,9 @@ impl Table {
                 scalars.collect::<Result<_>>()?
             }
         };
-        let columns = match parameters.get("usecols") {
-            Some(Value::Array(wanted)) => named(&files, dialect, wanted)?,
-            _ => (0..scalars.len()).collect(),
+        let columns = match &foreign.columns {
+            Some(wanted) => named(&files, foreign, wanted)?,
+            None => (0..scalars.len()).collect(),
         };
         if columns.len() != scalars.len() {
             return Err(Error::unprocessable(format!(
@@ -215,8 +194,8 @@ impl Table {
         }
         let row: usize = scalars.iter().map(|scalar| scalar.itemsize).sum();
         let rows = (BAND_BYTES / row.max(1)).clamp(1, BAND_ROWS) as u64;
-        let is_padded = parameters.get("nrows").is_some_and(|rows| !rows.is_null());
-        Ok(Self { files, dialect, columns, scalars, grid: vec![rows, width], structure, is_padded })
+        let (dialect, before, is_padded) = (foreign.dialect, foreign.header.records(), foreign.nrows.is_some());
+        Ok(Self { files, dialect, before, columns, scalars, grid: vec![rows, width], structure, is_padded })
     }
 
     fn row_bytes(&self) -> usize {
@@ -240,38 +219,33 @@ impl Table {
     }
 }
 
-/// Which fields these columns are, by their number or, with a header, their name.
-fn named(files: &[Location], dialect: Dialect, wanted: &[Value]) -> Result<Vec<usize>> {
-    let mut header = Vec::new();
-    if dialect.has_header
-        && let Some(first) = files.first()
-    {
+/// Which fields these columns are, by their number or their name.
+fn named(files: &[Location], foreign: &Foreign, wanted: &[Value]) -> Result<Vec<usize>> {
+    let mut names = Vec::new();
+    if let Some(first) = files.first() {
         let mut number = 0;
-        records(first.open_file()?, dialect, &mut |record, _| {
+        records(first.open_file()?, foreign.dialect, &mut |record, _| {
+            names = foreign.header.names(number, record)?.unwrap_or_default();
             number += 1;
-            if number == dialect.skipped {
-                header = names(record);
-            }
-            Ok(number < dialect.skipped)
+            Ok(names.is_empty())
         })?;
     }
     let find = |name: &Value| match name {
         Value::Number(n) => n.as_u64().and_then(|n| usize::try_from(n).ok()),
-        Value::String(name) => header.iter().position(|known| known == name),
+        Value::String(name) => names.iter().position(|known| known == name),
         _ => None,
     };
-    let missing = |name| Error::unprocessable(format!("The CSV file has no column {name}, which usecols names."));
-    wanted.iter().map(|name| find(name).ok_or_else(|| missing(name))).collect()
+    wanted.iter().map(|name| find(name).ok_or_else(|| no_such_column(name))).collect()
 }
 
 fn push_item(text: &str, scalar: &ScalarType, out: &mut Vec<u8>) -> Option<()> {
     let start = out.len();
     let size = scalar.itemsize;
     match scalar.kind {
-        Kind::Int => out.extend_from_slice(&number(text).parse::<i64>().ok()?.to_le_bytes()[..size]),
-        Kind::Uint => out.extend_from_slice(&number(text).parse::<u64>().ok()?.to_le_bytes()[..size]),
+        Kind::Int => out.extend_from_slice(&whole::<i64>(text, |real| real as i64)?.to_le_bytes()[..size]),
+        Kind::Uint => out.extend_from_slice(&whole::<u64>(text, |real| real as u64)?.to_le_bytes()[..size]),
         Kind::Float => {
-            let value = if is_missing(text) { f64::NAN } else { number(text).parse().ok()? };
+            let value = real(text)?;
             match size {
                 2 => out.extend_from_slice(&f16::from_f64(value).to_le_bytes()),
                 4 => out.extend_from_slice(&(value as f32).to_le_bytes()),
@@ -279,13 +253,12 @@ fn push_item(text: &str, scalar: &ScalarType, out: &mut Vec<u8>) -> Option<()> {
                 _ => return None,
             }
         }
-        Kind::Bool => out.push(match text {
-            "True" | "TRUE" | "true" | "1" => 1,
-            "False" | "FALSE" | "false" | "0" => 0,
-            _ => return None,
-        }),
+        Kind::Bool => out.push(truth(text).or_else(|| real(text).map(|value| value != 0.0))?.into()),
         Kind::Bytes => out.extend_from_slice(text.as_bytes().get(..size.min(text.len()))?),
-        Kind::Text => text.chars().take(size / 4).for_each(|c| out.extend_from_slice(&u32::from(c).to_le_bytes())),
+        Kind::Text => {
+            let text = if is_missing(text) { MISSING } else { text };
+            text.chars().take(size / 4).for_each(|c| out.extend_from_slice(&u32::from(c).to_le_bytes()));
+        }
         _ => return None,
     }
     out.resize(start + size, 0);
@@ -295,9 +268,19 @@ fn push_item(text: &str, scalar: &ScalarType, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// A whole number; of others, what comes before the point.
+fn whole<T: std::str::FromStr>(text: &str, of_real: impl Fn(f64) -> T) -> Option<T> {
+    let text = number(text);
+    text.parse().ok().or_else(|| text.parse().ok().filter(|real: &f64| real.is_finite()).map(of_real))
+}
+
+fn real(text: &str) -> Option<f64> {
+    if is_missing(text) { Some(f64::NAN) } else { number(text).parse().ok() }
+}
+
 /// Gives records one by one, for as long as more are wanted.
 fn records(file: File, dialect: Dialect, each: &mut dyn FnMut(&Record, u64) -> Result<bool>) -> Result<()> {
-    let mut splitter = Splitter::with_separator(dialect.separator);
+    let mut splitter = Splitter::of(dialect);
     let mut pieces = BufReader::with_capacity(PIECE, file);
     let mut more = true;
     loop {
@@ -326,23 +309,23 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(file: &File, dialect: Dialect, band: u64) -> Result<Arc<Self>> {
-        let key = Stamp::of(file).map(|stamp| (stamp, dialect, band));
+    fn of(file: &File, dialect: Dialect, before: u64, band: u64) -> Result<Arc<Self>> {
+        let key = Stamp::of(file).map(|stamp| (stamp, dialect, before, band));
         if let Some(rows) = key.as_ref().and_then(|key| KNOWN.get(key)) {
             return Ok(rows);
         }
         let again = file.try_clone().internal(|| "opening a CSV file again".into())?;
         let (mut number, mut end, mut offsets) = (0u64, 0, Vec::new());
         records(again, dialect, &mut |record, _| {
-            if number >= dialect.skipped && (number - dialect.skipped).is_multiple_of(band) {
-                offsets.push(end);
+            if number >= before && (number - before).is_multiple_of(band) {
+                offsets.push(record.start());
             }
             number += 1;
             end = record.end();
             Ok(true)
         })?;
         offsets.push(end);
-        let rows = Arc::new(Self { count: number.saturating_sub(dialect.skipped), offsets });
+        let rows = Arc::new(Self { count: number.saturating_sub(before), offsets });
         if let Some(key) = key {
             KNOWN.insert(key, rows.clone());
         }
@@ -366,7 +349,7 @@ impl Chunks for Table {
         let mut files = Vec::with_capacity(self.files.len());
         for location in &self.files {
             let file = location.open_file()?;
-            let rows = Rows::of(&file, self.dialect, self.grid[0]);
+            let rows = Rows::of(&file, self.dialect, self.before, self.grid[0]);
             let rows = rows.map_err(|e| e.context(format!("reading {}", location.absolute().display())))?;
             files.push((file, rows));
         }
@@ -416,7 +399,7 @@ fn read_band(
     let (Some(from), Some(to)) = (rows.offsets.get(part), rows.offsets.get(part + 1)) else { return Err(changed()) };
     let mut text = vec![0; usize::try_from(to.saturating_sub(*from)).map_err(|_| changed())?];
     file.read_exact_at(&mut text, *from).or_error(|_| changed())?;
-    let mut splitter = Splitter::with_separator(table.dialect.separator);
+    let mut splitter = Splitter::of(table.dialect.further_on());
     let (mut seen, mut taken) = (0, 0);
     let mut each = |record: &Record, line: u64| {
         if seen >= skip && taken < take {
@@ -432,100 +415,4 @@ fn read_band(
 }
 
 #[cfg(test)]
-mod tests {
-    use girih_model::Asset;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use crate::conformance::{Room, block_on, gather, pick, slices, source};
-
-    use super::*;
-
-    async fn registered(room: &Room, texts: &[&str], parameters: Value) -> Result<(Arc<dyn Dataset>, ArrayStructure)> {
-        let assets = texts.iter().enumerate().map(|(n, text)| {
-            let path = room.directory.path().join(format!("{n}.csv"));
-            std::fs::write(&path, text).unwrap();
-            Asset {
-                data_uri: format!("file://localhost{}", path.display()),
-                is_directory: false,
-                size: None,
-                parameter: Some("data_uris".into()),
-                num: Some(n as u64),
-                id: None,
-            }
-        });
-        let parameters = parameters.as_object().cloned().unwrap_or_default();
-        let media_type = CsvArrays.media_type().to_owned();
-        let files = Files { media_type: media_type.clone(), parameters: parameters.clone(), assets: assets.collect() };
-        let found = room.storage.inspect(&files).await?;
-        let mut source = source(found.structure.clone(), media_type, files.assets);
-        source.parameters = parameters;
-        let structure = found.structure.as_array().unwrap().clone();
-        Ok((room.storage.open(&source).await?, structure))
-    }
-
-    fn check(texts: &[&str], parameters: Value, dtype: &str, shape: &[u64], expected: &[u8]) {
-        block_on(async {
-            let room = Room::new();
-            let (dataset, structure) = registered(&room, texts, parameters).await.unwrap();
-            assert_eq!((structure.dtype.to_string().as_str(), structure.shape.as_slice()), (dtype, shape), "{texts:?}");
-            assert_eq!(gather(dataset.read(&Selection::all()).await.unwrap()).await.1, expected, "{texts:?}");
-        });
-    }
-
-    fn ints(items: &[i64]) -> Vec<u8> {
-        items.iter().flat_map(|item| item.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn columns_alike_are_an_axis_and_others_are_fields() {
-        check(&["1,2\n3,4\n"], json!({}), "<i8", &[2, 2], &ints(&[1, 2, 3, 4]));
-        check(&["1,2\n", "3,4\n5,6\n"], json!({}), "<i8", &[3, 2], &ints(&[1, 2, 3, 4, 5, 6]));
-        check(&["a;b\n1;2\n"], json!({"sep": ";", "header": 0}), "<i8", &[1, 2], &ints(&[1, 2]));
-        check(
-            &["x\na,b,c\n1,2,3\n"],
-            json!({"skiprows": 1, "header": 0, "usecols": ["c", "a"]}),
-            "<i8",
-            &[1, 2],
-            &ints(&[3, 1]),
-        );
-        check(&["1\n2\n3\n"], json!({"nrows": 2}), "<i8", &[2, 1], &ints(&[1, 2]));
-        check(&["1\n"], json!({"nrows": 2}), "<i8", &[2, 1], &ints(&[1, 0]));
-        check(&["True\nFalse\n"], json!({}), "|b1", &[2, 1], &[1, 0]);
-        let text = |text: &str| text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<_>>();
-        check(&["a,\"b\n\"\n"], json!({}), "<U2", &[1, 2], &text("a\0b\n"));
-        let record = [ints(&[1]), text("ab")].concat();
-        check(&["1,ab\n"], json!({}), r#"[["0","<i8"],["1","<U2"]]"#, &[1, 1], &record);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
-
-        #[test]
-        fn any_slice_is_that_of_the_array(slice in slices(vec![9000, 3])) {
-            block_on(async {
-                let room = Room::new();
-                let items: Vec<i64> = (0..27_000).collect();
-                let lines: Vec<String> = items.chunks(3).map(|row| format!("{},{},{}\r\n", row[0], row[1], row[2])).collect();
-                let (first, second) = (lines[..5000].concat(), lines[5000..].concat());
-                let (dataset, structure) = registered(&room, &[&first, &second], json!({})).await.unwrap();
-                assert_eq!(structure.shape, [9000, 3]);
-                let region = slice.fit(&structure.shape).unwrap();
-                let got = gather(dataset.read(&Selection::slice(slice)).await.unwrap()).await.1;
-                assert_eq!(got, pick(&ints(&items), &structure.shape, 8, &region));
-            });
-        }
-    }
-
-    #[test]
-    fn what_is_no_table_is_refused() {
-        block_on(async {
-            let room = Room::new();
-            for (text, parameters) in [("", json!({})), ("1,2\n1,2,3\n", json!({})), ("1\n", json!({"usecols": ["a"]}))]
-            {
-                let error = registered(&room, &[text], parameters).await.map(drop).unwrap_err();
-                assert_ne!(error.kind(), girih_model::ErrorKind::Internal, "{text:?}");
-            }
-        });
-    }
-}
+mod tests;

@@ -5,13 +5,58 @@ use girih_model::{Error, Result};
 /// Longest field and longest record, in bytes: a forgotten quote must not swallow a large body.
 pub(super) const MAX_RECORD: usize = 16 << 20;
 
+/// How text is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Dialect {
+    pub separator: Separator,
+    /// The rest of a line after it does not count.
+    pub comment: Option<u8>,
+    /// Lines at the beginning that do not count.
+    pub skipped: u64,
+    /// As pandas reads: lines of blanks are no records, and what follows a closing quote belongs to the field.
+    pub is_lenient: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Separator {
+    Byte(u8),
+    /// Any number of spaces and tabs; those around a line do not count.
+    Blanks,
+}
+
+impl Dialect {
+    /// RFC 4180, section 2.
+    pub(super) const STRICT: Self =
+        Self { separator: Separator::Byte(b','), comment: None, skipped: 0, is_lenient: false };
+
+    /// The same for text that begins with a record further on.
+    pub(super) fn further_on(self) -> Self {
+        Self { skipped: 0, ..self }
+    }
+
+    fn is_separator(&self, byte: u8) -> bool {
+        match self.separator {
+            Separator::Byte(separator) => byte == separator,
+            Separator::Blanks => is_blank(&byte),
+        }
+    }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Some programs begin UTF-8 files with a byte-order mark.
+const BOM: [u8; 3] = *b"\xef\xbb\xbf";
+
 /// One record.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     bytes: Vec<u8>,
     /// Where each field ends in `bytes`, and whether it was quoted.
     ends: Vec<(usize, bool)>,
-    /// Where it ends in the text, in bytes.
+    /// Where it lies in the text, in bytes.
+    start: u64,
     end: u64,
 }
 
@@ -27,6 +72,11 @@ impl Record {
         Some((&self.bytes[start..end], quoted))
     }
 
+    /// Bytes of the text before its line.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Bytes of the text up to the end of its line.
     pub(super) fn end(&self) -> u64 {
         self.end
@@ -35,6 +85,11 @@ impl Record {
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+    }
+
+    /// One field of nothing but blanks.
+    fn is_blank(&self) -> bool {
+        matches!(self.ends[..], [] | [(_, false)]) && self.bytes.iter().all(is_blank)
     }
 }
 
@@ -47,6 +102,8 @@ enum State {
     Quoted,
     /// After a quote within a quoted field: its end, or one half of a doubled quote.
     QuoteInQuoted,
+    /// What comes up to the end of the line does not count.
+    Comment,
 }
 
 /// The splitter's state between pieces.
@@ -54,27 +111,39 @@ enum State {
 pub(super) struct Splitter {
     record: Record,
     state: State,
-    /// Number of the line that is being read, from 1.
+    /// Number of the line that is being read, from 1, and of the one on which the record began.
     line: u64,
+    first_line: u64,
     after_return: bool,
-    separator: u8,
+    dialect: Dialect,
     /// Bytes that have come.
     read: u64,
 }
 
 impl Splitter {
     pub(super) fn new() -> Self {
-        Self::with_separator(b',')
+        Self::of(Dialect::STRICT)
     }
 
-    pub(super) fn with_separator(separator: u8) -> Self {
-        Self { record: Record::default(), state: State::RecordStart, line: 1, after_return: false, separator, read: 0 }
+    pub(super) fn of(dialect: Dialect) -> Self {
+        let (record, state, line) = (Record::default(), State::RecordStart, 1);
+        Self { record, state, line, first_line: line, after_return: false, dialect, read: 0 }
     }
 
     /// Gives each record that ends in this piece to `each`, with the number of the line it ends on.
-    /// Empty lines are no records. Lines end with LF, CRLF or CR.
+    /// Empty lines are no records. Lines end with LF, CRLF or CR. A byte-order mark at the beginning does not count.
     pub(super) fn push(&mut self, piece: &[u8], each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
-        for byte in piece {
+        let mut rest = piece;
+        while let Some((byte, after)) = rest.split_first() {
+            let run = self.plain_run(rest);
+            if run > 0 {
+                self.read += run as u64;
+                self.record.bytes.extend_from_slice(&rest[..run]);
+                self.check_size()?;
+                rest = &rest[run..];
+                continue;
+            }
+            rest = after;
             self.read += 1;
             let after_return = std::mem::replace(&mut self.after_return, *byte == b'\r');
             if *byte == b'\n' && after_return {
@@ -84,8 +153,29 @@ impl Splitter {
                 continue;
             }
             self.byte(*byte, each)?;
+            if self.read == BOM.len() as u64 && self.record.bytes == BOM && self.record.ends.is_empty() {
+                self.record.clear();
+                self.state = State::RecordStart;
+            }
         }
         Ok(())
+    }
+
+    /// How many of these bytes go on with the field that has begun, whatever they are.
+    fn plain_run(&self, bytes: &[u8]) -> usize {
+        // At the beginning there may be a byte-order mark.
+        if self.read < BOM.len() as u64 {
+            return 0;
+        }
+        let is_end: &dyn Fn(&u8) -> bool = match self.state {
+            State::Plain => &|byte| {
+                matches!(byte, b'\n' | b'\r') || self.dialect.is_separator(*byte) || self.dialect.comment == Some(*byte)
+            },
+            State::Quoted => &|byte| matches!(byte, b'\n' | b'\r' | b'"'),
+            _ => return 0,
+        };
+        // A line feed in a field may belong to a return before it.
+        if self.after_return { 0 } else { bytes.iter().position(is_end).unwrap_or(bytes.len()) }
     }
 
     /// Gives the record that has no line break at its end.
@@ -114,7 +204,11 @@ impl Splitter {
             self.line += 1;
             return Ok(());
         }
+        if self.state == State::RecordStart {
+            (self.record.start, self.first_line) = (self.read - 1, self.line);
+        }
         match (self.state, byte) {
+            (State::Comment, _) => Ok(()),
             (State::RecordStart | State::FieldStart, b'"') => {
                 self.state = State::Quoted;
                 Ok(())
@@ -128,12 +222,25 @@ impl Splitter {
                 self.state = State::Quoted;
                 self.keep(byte)
             }
-            (_, byte) if byte == self.separator => {
-                self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
+            (state, byte) if self.dialect.is_separator(byte) => {
+                let is_first = matches!(state, State::RecordStart | State::FieldStart);
+                if is_first && self.dialect.separator == Separator::Blanks {
+                    self.state = State::FieldStart;
+                    return Ok(());
+                }
+                self.end_field();
                 self.state = State::FieldStart;
                 self.check_size()
             }
-            (State::QuoteInQuoted, _) => Err(Error::unprocessable(format!(
+            (state, byte) if self.dialect.comment == Some(byte) => {
+                let is_nothing = state == State::RecordStart || self.is_after_blanks();
+                if !is_nothing {
+                    self.end_field();
+                }
+                self.state = State::Comment;
+                Ok(())
+            }
+            (State::QuoteInQuoted, _) if !self.dialect.is_lenient => Err(Error::unprocessable(format!(
                 "Line {} of the CSV body has a closing quote that neither a comma nor a line break follows. \
                  Double the quotes within a quoted field.",
                 self.line
@@ -151,7 +258,7 @@ impl Splitter {
     }
 
     fn check_size(&self) -> Result<()> {
-        if self.record.bytes.len() + self.record.ends.len() > MAX_RECORD {
+        if self.record.bytes.len() + self.record.ends.len() * size_of::<(usize, bool)>() > MAX_RECORD {
             return Err(Error::unprocessable(format!(
                 "A record of the CSV body, at line {}, is longer than {MAX_RECORD} bytes. Is a closing quote missing?",
                 self.line
@@ -160,11 +267,25 @@ impl Splitter {
         Ok(())
     }
 
-    fn end_record(&mut self, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+    /// Blanks have been read, behind which no field has begun.
+    fn is_after_blanks(&self) -> bool {
+        self.dialect.separator == Separator::Blanks && self.state == State::FieldStart
+    }
+
+    fn end_field(&mut self) {
         self.record.ends.push((self.record.bytes.len(), self.state == State::QuoteInQuoted));
+    }
+
+    fn end_record(&mut self, each: &mut impl FnMut(&Record, u64) -> Result<()>) -> Result<()> {
+        if self.state != State::Comment && !self.is_after_blanks() {
+            self.end_field();
+        }
         self.state = State::RecordStart;
         self.record.end = self.read;
-        each(&self.record, self.line)?;
+        let counts = self.first_line > self.dialect.skipped && !(self.dialect.is_lenient && self.record.is_blank());
+        if counts && self.record.len() > 0 {
+            each(&self.record, self.line)?;
+        }
         self.record.clear();
         Ok(())
     }

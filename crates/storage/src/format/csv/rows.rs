@@ -9,12 +9,14 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use girih_model::{Error, Result, ResultExt};
 
-use super::infer::{is_missing, names, number};
+use super::infer::{Header, is_missing, number};
 use super::records::Record;
 
 /// A batch is full with this many rows or bytes of text.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 8 << 20;
+/// What a field takes beside its text, in bytes.
+const CELL_BYTES: usize = 8;
 
 /// Rows of a batch that is being filled, as text.
 pub(super) struct Rows {
@@ -35,10 +37,10 @@ enum Layout {
     Unknown,
     /// The first record is the header, and may have more columns.
     Header,
-    /// The same, with the names as pandas calls them, of a file by somebody else.
-    Foreign,
-    /// The header of such a file was read: for each column its field, and how many there are.
-    Named { order: Vec<usize>, width: usize },
+    /// A file by somebody else, with the names as pandas calls them; so many records have come.
+    Foreign(Header, u64),
+    /// The names of such a file are known: for each column its field, and how many there are.
+    Named { order: Vec<usize>, width: usize, has_names: bool },
     Known {
         order: Vec<usize>,
         width: usize,
@@ -56,12 +58,12 @@ impl Rows {
         Self::new(schema, Layout::Header, wanted)
     }
 
-    pub(super) fn of_foreign(schema: SchemaRef, wanted: Range<u64>) -> Self {
-        Self::new(schema, Layout::Foreign, wanted)
+    pub(super) fn of_foreign(schema: SchemaRef, header: Header, wanted: Range<u64>) -> Self {
+        Self::new(schema, Layout::Foreign(header, 0), wanted)
     }
 
     fn new(schema: SchemaRef, layout: Layout, wanted: Range<u64>) -> Self {
-        let columns = schema.fields().iter().map(|_| StringBuilder::new()).collect();
+        let columns = schema.fields().iter().map(|_| StringBuilder::with_capacity(0, 0)).collect();
         Self { schema, columns, lines: Vec::new(), bytes: 0, layout, wanted, next: 0 }
     }
 
@@ -73,24 +75,13 @@ impl Rows {
     pub(super) fn push(&mut self, record: &Record, line: u64, full: &mut Vec<RecordBatch>) -> Result<()> {
         let (order, width, is_foreign) = match &self.layout {
             Layout::Known { order, width, is_foreign } => (order, *width, *is_foreign),
-            Layout::Foreign => {
-                let names = names(record);
-                let numbers: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-                let place = |field: &Arc<Field>| {
-                    numbers.get(field.name().as_str()).copied().ok_or_else(|| {
-                        Error::unprocessable(format!(
-                            "The CSV file has no column {:?} in its header. Register it again.",
-                            field.name()
-                        ))
-                    })
-                };
-                let order = self.schema.fields().iter().map(place).collect::<Result<_>>()?;
-                self.layout = Layout::Named { order, width: names.len() };
-                return Ok(());
+            Layout::Foreign(header, number) => {
+                let (header, number) = (header.clone(), *number);
+                return self.push_head(header, number, record, line, full);
             }
-            Layout::Named { order, width } => {
+            Layout::Named { order, width, has_names } => {
                 // A first field without a name is a label of the row.
-                let label = usize::from(record.len() == width + 1);
+                let label = usize::from(*has_names && record.len() == width + 1);
                 let order = order.iter().map(|n| n + label).collect();
                 self.layout = Layout::Known { order, width: width + label, is_foreign: true };
                 return self.push(record, line, full);
@@ -105,6 +96,9 @@ impl Rows {
                 return if is_header { Ok(()) } else { self.push(record, line, full) };
             }
         };
+        if self.is_done() {
+            return Ok(());
+        }
         if record.len() > width || (record.len() < width && !is_foreign) {
             return Err(Error::unprocessable(format!(
                 "Line {line} of the CSV body has {} fields, but the table has {width} columns.",
@@ -133,13 +127,33 @@ impl Rows {
             } else {
                 builder.append_value(text);
             }
-            self.bytes += text.len();
+            self.bytes += text.len() + CELL_BYTES;
         }
         self.lines.push(line);
         if self.lines.len() == BATCH_ROWS || self.bytes > BATCH_BYTES {
             self.finish(full)?;
         }
         Ok(())
+    }
+
+    /// Takes a record of a file by somebody else before it is known which field is which column.
+    fn push_head(
+        &mut self,
+        header: Header,
+        number: u64,
+        record: &Record,
+        line: u64,
+        full: &mut Vec<RecordBatch>,
+    ) -> Result<()> {
+        let is_row = number >= header.records();
+        self.layout = match header.names(number, record)? {
+            Some(names) => {
+                let has_names = header != Header::ABSENT;
+                Layout::Named { order: order_of(&names, &self.schema)?, width: names.len(), has_names }
+            }
+            None => Layout::Foreign(header, number + 1),
+        };
+        if is_row { self.push(record, line, full) } else { Ok(()) }
     }
 
     /// Gives the rows so far.
@@ -175,6 +189,20 @@ impl Rows {
     fn has_dictionary(&self) -> bool {
         self.schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)))
     }
+}
+
+/// The place of each column among the names.
+fn order_of(names: &[String], schema: &SchemaRef) -> Result<Vec<usize>> {
+    let numbers: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let place = |field: &Arc<Field>| {
+        numbers.get(field.name().as_str()).copied().ok_or_else(|| {
+            Error::unprocessable(format!(
+                "The CSV file has no column {:?} in its header. Register it again.",
+                field.name()
+            ))
+        })
+    };
+    schema.fields().iter().map(place).collect()
 }
 
 fn push_missing(builder: &mut StringBuilder, field: &Field, line: u64) -> Result<()> {
@@ -237,16 +265,11 @@ fn header(record: &Record, schema: &SchemaRef, must_be_header: bool) -> Result<O
     if record.len() != schema.fields().len() && !must_be_header {
         return Ok(None);
     }
-    let names = (0..record.len()).filter_map(|n| record.field(n).map(|(name, _)| (without_bom(name, n), n)));
+    let names = (0..record.len()).filter_map(|n| record.field(n).map(|(name, _)| (name, n)));
     let numbers: HashMap<&[u8], usize> = names.collect();
     let place = |field: &Field| numbers.get(field.name().as_bytes()).copied();
     if must_be_header && let Some(missing) = schema.fields().iter().find(|field| place(field).is_none()) {
         return Err(Error::unprocessable(format!("The CSV file has no column {:?} in its header.", missing.name())));
     }
     Ok(schema.fields().iter().map(|field| place(field)).collect())
-}
-
-/// Some programs begin UTF-8 files with a byte-order mark.
-pub(super) fn without_bom(name: &[u8], n: usize) -> &[u8] {
-    name.strip_prefix(b"\xef\xbb\xbf").filter(|_| n == 0).unwrap_or(name)
 }

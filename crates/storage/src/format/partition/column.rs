@@ -23,17 +23,15 @@ use girih_model::slice::Axis;
 use girih_model::structure::array::Chunks;
 use girih_model::{ArrayData, ArrayStructure, Data, Error, Result, ResultExt, Selection, Structure};
 
-use super::{TableFile, read_file};
+use super::Part;
 use crate::dataset::{Dataset, positions};
-use crate::place::Location;
 use crate::pool;
 
 /// Most bytes that are held to turn a column around.
 const MAX_REVERSED: u64 = 256 << 20;
 
 pub(crate) struct Column {
-    format: &'static dyn TableFile,
-    files: Vec<Location>,
+    parts: Vec<Part>,
     schema: SchemaRef,
     structure: ArrayStructure,
     /// First row of each partition.
@@ -43,21 +41,21 @@ pub(crate) struct Column {
 impl Column {
     /// Looks at the whole column where its type does not tell the dtype: how long is the longest
     /// text, are there missing values?
-    pub(crate) fn open(format: &'static dyn TableFile, files: Vec<Location>, field: Field) -> Result<Self> {
+    pub(crate) fn open(parts: Vec<Part>, field: Field) -> Result<Self> {
         let schema: SchemaRef = Arc::new(Schema::new(vec![field.with_nullable(true)]));
-        let mut rows = Vec::with_capacity(files.len());
-        for file in &files {
-            rows.push(file.open_verified()?.map_or(Ok(0), |file| format.rows(file))?);
+        let mut rows = Vec::with_capacity(parts.len());
+        for part in &parts {
+            rows.push(part.location.open_verified()?.map_or(Ok(0), |file| part.format.rows(file))?);
         }
         let mut seen = Seen::default();
         let value = value_type(schema.field(0).data_type());
-        for place in &files {
-            let Some(file) = place.open_verified()? else { continue };
-            let told = if value.is_integer() { format.has_nulls(file, schema.field(0).name())? } else { None };
+        for part in &parts {
+            let Some(file) = part.location.open_verified()? else { continue };
+            let told = if value.is_integer() { part.format.has_nulls(file, schema.field(0).name())? } else { None };
             if let Some(has_nulls) = told {
                 seen.has_nulls |= has_nulls;
             } else if Seen::is_needed(value) {
-                for batch in read_file(format, place, &schema, None)? {
+                for batch in part.read(&schema, None)? {
                     seen.add(batch?.column(0))?;
                 }
             }
@@ -71,21 +69,20 @@ impl Column {
         }
         let chunks = vec![rows.into_iter().collect::<Chunks>()];
         let structure = ArrayStructure { chunks, ..ArrayStructure::new(dtype, vec![total]) };
-        Ok(Self { format, files, schema, structure, starts })
+        Ok(Self { parts, schema, structure, starts })
     }
 
     /// Items of the rows in `wanted`, in order.
     fn rows(&self, wanted: Range<u64>) -> impl Iterator<Item = Result<Vec<u8>>> + Send + use<> {
         let ends: Vec<u64> = self.starts.iter().skip(1).copied().chain([self.structure.shape[0]]).collect();
-        let parts = self.files.clone().into_iter().zip(self.starts.clone()).zip(ends);
-        let (format, schema, dtype) = (self.format, self.schema.clone(), self.structure.dtype.clone());
+        let parts = self.parts.clone().into_iter().zip(self.starts.clone()).zip(ends);
+        let (schema, dtype) = (self.schema.clone(), self.structure.dtype.clone());
         parts.filter(move |((_, start), end)| *start < wanted.end && *end > wanted.start && start < end).flat_map(
-            move |((file, start), end)| {
+            move |((part, start), end)| {
                 let within = wanted.start.max(start) - start..wanted.end.min(end) - start;
                 let dtype = dtype.clone();
                 let batches: Box<dyn Iterator<Item = Result<RecordBatch>> + Send> =
-                    read_file(format, &file, &schema, Some(within))
-                        .unwrap_or_else(|e| Box::new(std::iter::once(Err(e))));
+                    part.read(&schema, Some(within)).unwrap_or_else(|e| Box::new(std::iter::once(Err(e))));
                 batches.map(move |batch| items(batch?.column(0), &dtype))
             },
         )

@@ -1,5 +1,7 @@
 //! Replacing the rows of a partition, and adding to them.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use futures::stream::TryStreamExt;
@@ -14,7 +16,7 @@ use crate::place::{Draft, Location, Turn};
 use crate::pool::{INTAKE, blocking};
 
 pub(super) async fn replace(
-    format: &'static dyn TableFile,
+    format: Arc<dyn TableFile>,
     location: &Location,
     schema: SchemaRef,
     mut fit: Fit,
@@ -37,7 +39,7 @@ pub(super) async fn replace(
 /// Adds rows by writing the file anew, unless the write of this name has added them already. The rows are taken in
 /// before the partition is locked: a slow sender holds up nobody.
 pub(super) async fn append(
-    format: &'static dyn TableFile,
+    format: Arc<dyn TableFile>,
     location: &Location,
     declared: &SchemaRef,
     schema: SchemaRef,
@@ -62,8 +64,8 @@ pub(super) async fn append(
     }
     let _turn = turn(location).await?;
     let merged = blocking({
-        let (location, declared) = (location.clone(), declared.clone());
-        move || merged(format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
+        let (format, location, declared) = (format.clone(), location.clone(), declared.clone());
+        move || merged(&*format, &location, &declared, &schema, rows).map(|merged| (merged, schema))
     });
     let (merged, schema) = merged.await?;
     let mut fit = Fit::new(&schema, &merged)?;
@@ -73,7 +75,7 @@ pub(super) async fn append(
         if id.is_some_and(|id| writes.contains(&id)) {
             return Ok(());
         }
-        let mut writer = begin_with_rows(format, &location, &merged, with_write(writes, id))?;
+        let mut writer = begin_with_rows(&*format, &location, &merged, with_write(writes, id))?;
         for (batch, _room) in batches {
             write_batch(&mut *writer, fit.apply(batch)?)?;
         }
