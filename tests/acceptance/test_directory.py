@@ -165,3 +165,27 @@ def test_nothing_outside_is_registered(files, start, girih):
     inside = start("directory", files, "--public")
     wait_until(lambda: "indexing complete" in inside.read_log(), "all files are indexed")
     assert not {"out", "etc"} & set(inside.client())
+
+
+def test_long_sequences_are_listed_in_pages(files, start, girih):
+    for n in range(12, 1012):
+        (files / f"frame{n}.tif").write_bytes((files / "frame1.tif").read_bytes())
+    server = start("catalog", "--read", files)
+    assert girih("register", server.url, files).returncode == 0
+    with server.http() as http:
+        page = http.get("/asset/list/frame", params={"page[limit]": 300}).json()
+        found = page["data"]
+        while page["links"]["next"]:
+            page = http.get(page["links"]["next"]).json()
+            found += page["data"]
+        assert page["meta"]["count"] == 1003 and [asset["num"] for asset in found] == list(range(1003))
+        names = [asset["data_uri"].rpartition("/")[2] for asset in found]
+        assert names == [f"frame{n}.tif" for n in [1, 2, 10, *range(12, 1012)]]
+        url = "/metadata/frame?include_data_sources=true&max_assets=2"
+        assert http.get(url).json()["data"]["attributes"]["data_sources"][0]["assets"] == found[:2]
+        one = http.get("/asset/bytes/frame", params={"id": found[777]["id"]})
+        assert one.content == (files / "frame12.tif").read_bytes() and "frame786.tif" in one.headers["content-disposition"]
+        assert http.get("/asset/list/frame?page[cursor]=x").status_code == 400
+        gone = http.delete("/asset/frame", params={"id": found[777]["id"]})
+        assert gone.json() == {"asset_deleted": True, "data_deleted": False} and (files / "frame786.tif").exists()
+        assert http.get("/asset/list/frame?page[limit]=0").json()["meta"]["count"] == 1002

@@ -144,6 +144,7 @@ impl Database {
         // '0' follows '/' in the order of bytes.
         let first: Option<String> = sqlx::query_scalar(
             "SELECT data_uri FROM asset WHERE data_uri = ?1 OR (data_uri > ?1 || '/' AND data_uri < ?1 || '0') \
+             UNION ALL SELECT directory FROM asset_run WHERE directory >= ?1 || '/' AND directory < ?1 || '0' \
              ORDER BY data_uri LIMIT 1",
         )
         .bind(uri)
@@ -153,6 +154,7 @@ impl Database {
         Ok(match first {
             Some(found) if found == uri => Known::Asset,
             Some(_) => Known::Above,
+            None if self.is_in_run(uri).await? => Known::Asset,
             None => Known::Nothing,
         })
     }

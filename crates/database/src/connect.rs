@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/001-catalog.sql"),
     include_str!("../migrations/002-write-keys.sql"),
     include_str!("../migrations/003-tally.sql"),
+    include_str!("../migrations/004-asset-runs.sql"),
 ];
 
 /// The schema of this version of girih.

@@ -15,6 +15,7 @@ mod leaf;
 mod nodes;
 mod reserve;
 mod revisions;
+mod runs;
 mod search;
 mod sources;
 mod transaction;

@@ -1,6 +1,6 @@
 //! Data sources and their assets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use girih_model::{Asset, DataSource, Error, Management, NodeId, NodePath, Result, ResultExt, Structure};
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use sqlx::{QueryBuilder, Row, SqliteConnection};
 use crate::Database;
 use crate::fault::Sqlx;
 use crate::hand::Touched;
+use crate::runs;
 
 /// Nodes asked about by one statement.
 const BATCH: usize = 300;
@@ -48,27 +49,27 @@ impl Database {
         if replaced.rows_affected() == 0 {
             return Err(Error::not_found(format!("No data_source {number} on this node.")));
         }
-        let known: Vec<String> = sqlx::query_scalar(
-            "SELECT a.data_uri FROM data_source_asset x JOIN asset a ON a.id = x.asset WHERE x.data_source = ?",
-        )
-        .bind(number)
-        .fetch_all(&mut *tx)
-        .await
-        .sql("reading assets")?;
+        let known = of(&mut tx, &[id]).await?.into_iter().flatten().flat_map(|source| source.assets);
+        let known: HashSet<String> = known.map(|asset| asset.data_uri).collect();
         let mut added: Vec<_> = source.assets.into_iter().filter(|asset| !known.contains(&asset.data_uri)).collect();
-        add_assets(&mut tx, number, &mut added).await?;
+        add_assets(&mut tx, number, source.management, &mut added).await?;
         let touched = count_change(&mut tx, id).await?;
         tx.commit(touched).await
     }
 
-    /// An asset of this node. `None` when the node has no such asset.
-    pub async fn asset(&self, id: NodeId, asset: i64) -> Result<Option<(DataSource, Asset)>> {
-        let sources = self.data_sources(id).await?;
-        let found = sources.into_iter().find_map(|source| {
-            let asset = source.assets.iter().find(|a| a.id == Some(asset))?.clone();
-            Some((source, asset))
-        });
-        Ok(found)
+    /// An asset of this node and how its data source is managed. `None` when the node has no such asset.
+    pub async fn asset(&self, id: NodeId, asset: i64) -> Result<Option<(Management, Asset)>> {
+        let mut db = self.readers.acquire().await.sql("waiting for a connection")?;
+        let row = sqlx::query(
+            "SELECT d.management, a.id AS asset_id, a.data_uri, a.is_directory, a.size, x.parameter, x.num \
+             FROM data_source_asset x JOIN data_source d ON d.id = x.data_source JOIN asset a ON a.id = x.asset \
+             WHERE x.asset = ? AND d.node = ?",
+        );
+        let row = row.bind(asset).bind(id.0).fetch_optional(&mut *db).await.sql("reading an asset")?;
+        match row {
+            Some(row) => Ok(Some((management(row.get("management"))?, asset_of(&row)))),
+            None => Ok(runs::find(&mut db, id, asset).await?.map(|asset| (Management::External, asset))),
+        }
     }
 
     /// Takes an asset from the node's data source. `Conflict` for an internally managed one unless
@@ -85,8 +86,14 @@ impl Database {
         .fetch_optional(&mut *tx)
         .await
         .sql("reading an asset")?;
-        let missing = || Error::not_found(format!("This node exists but it does not have an Asset with id {asset}"));
-        let row = row.ok_or_else(missing)?;
+        let Some(row) = row else {
+            let taken = runs::take(&mut tx, id, asset).await?.ok_or_else(|| {
+                Error::not_found(format!("This node exists but it does not have an Asset with id {asset}"))
+            })?;
+            let touched = count_change(&mut tx, id).await?;
+            tx.commit(touched).await?;
+            return Ok((taken, true));
+        };
         if external_only && management(row.get("management"))? != Management::External {
             return Err(Error::conflict(
                 "This asset is internally managed. Deleting it would also delete the underlying data. If you want to delete it, pass external_only=False.",
@@ -138,6 +145,31 @@ pub(crate) async fn of(db: &mut SqliteConnection, ids: &[NodeId]) -> Result<Vec<
                 source.assets.push(asset_of(row));
             }
         }
+        let mut query = QueryBuilder::new(
+            "SELECT r.*, d.node, (SELECT count(*) FROM data_source_asset x WHERE x.data_source = d.id \
+             AND x.position < r.position) AS before FROM asset_run r JOIN data_source d ON d.id = r.data_source \
+             WHERE d.node IN (",
+        );
+        let mut list = query.separated(", ");
+        for id in ids {
+            list.push_bind(id.0);
+        }
+        query.push(") ORDER BY d.id, r.position");
+        let rows = query.build().fetch_all(&mut *db).await.sql("reading runs of assets")?;
+        let mut inserted = (0, 0);
+        for row in &rows {
+            let (node, source): (i64, i64) = (row.get("node"), row.get("data_source"));
+            let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
+            let sources = &mut found[batch * BATCH + place];
+            let Some(source_of_run) = sources.iter_mut().find(|found| found.id == Some(source)) else { continue };
+            if inserted.0 != source {
+                inserted = (source, 0);
+            }
+            let run = runs::assets_of(row)?;
+            let at = inserted.1 + row.get::<i64, _>("before") as usize;
+            inserted.1 += run.len();
+            source_of_run.assets.splice(at..at, run);
+        }
     }
     Ok(found)
 }
@@ -172,18 +204,28 @@ pub(crate) async fn insert(db: &mut SqliteConnection, node: i64, mut source: Dat
     .sql("adding a data source")?;
     let id = inserted.last_insert_rowid();
     source.id = Some(id);
-    add_assets(db, id, &mut source.assets).await?;
+    add_assets(db, id, source.management, &mut source.assets).await?;
     Ok(source)
 }
 
 /// Adds assets at the end; those with the same URI are shared.
-async fn add_assets(db: &mut SqliteConnection, source: i64, assets: &mut [Asset]) -> Result<()> {
-    let mut position: i64 =
-        sqlx::query_scalar("SELECT coalesce(max(position), -1) + 1 FROM data_source_asset WHERE data_source = ?")
-            .bind(source)
-            .fetch_one(&mut *db)
-            .await
-            .sql("counting assets")?;
+async fn add_assets(
+    db: &mut SqliteConnection,
+    source: i64,
+    management: Management,
+    assets: &mut [Asset],
+) -> Result<()> {
+    let mut position: i64 = sqlx::query_scalar(
+        "SELECT max((SELECT coalesce(max(position) + 1, 0) FROM data_source_asset WHERE data_source = ?1), \
+         (SELECT coalesce(max(position + count), 0) FROM asset_run WHERE data_source = ?1))",
+    )
+    .bind(source)
+    .fetch_one(&mut *db)
+    .await
+    .sql("counting assets")?;
+    if management == Management::External && runs::is_run(assets) {
+        return runs::insert(db, source, position, assets).await;
+    }
     for batch in assets.chunks_mut(BATCH) {
         let mut query = QueryBuilder::new("INSERT INTO asset (data_uri, is_directory, size) ");
         query.push_values(batch.iter(), |mut row, asset| {

@@ -5,6 +5,7 @@ mod groups;
 mod nodes;
 mod plans;
 mod properties;
+mod runs;
 
 use girih_model::{Family, Filter, Json, NodeId, Spec};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use girih_model::{Asset, ByteStream, DataSource, Error, Node, NodePath, Result, ResultExt};
+use girih_model::{Asset, ByteStream, Error, Management, Node, NodePath, Result, ResultExt};
 
 use crate::access::Permission;
 use crate::engine::Mount;
@@ -44,6 +44,17 @@ pub struct AssetDeleted {
 }
 
 impl Engine {
+    /// A page of the assets of a node's data source, and how many there are.
+    pub async fn assets(&self, caller: &Caller, path: &NodePath, offset: u64, limit: u64) -> Result<(Vec<Asset>, u64)> {
+        caller.require(&[Permission::ReadMetadata])?;
+        let (mount, node) = self.find_node(path, "listing assets").await?;
+        let sources = mount.database().data_sources(node.id).await?;
+        let assets: Vec<Asset> = sources.into_iter().flat_map(|source| source.assets).collect();
+        let count = assets.len() as u64;
+        let bounded = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Ok((assets.into_iter().skip(bounded(offset)).take(bounded(limit)).collect(), count))
+    }
+
     /// Opens an asset, or the file at `relative` below a directory asset.
     pub async fn asset_file(
         &self,
@@ -86,24 +97,24 @@ impl Engine {
         external_only: bool,
     ) -> Result<AssetDeleted> {
         caller.require(&[Permission::DeleteNode])?;
-        let (mount, node, source, _) = self.find_asset(path, id).await?;
+        let (mount, node, management, _) = self.find_asset(path, id).await?;
         let _guard = mount.catalog.locks.lock(format!("path:{}", node.path)).await;
         let (asset, unused) = mount.database().delete_asset(node.id, id, external_only).await?;
-        let ours = source.management != girih_model::Management::External;
+        let ours = management != Management::External;
         if unused && ours {
             mount.storage.remove(std::slice::from_ref(&asset)).await?;
         }
         Ok(AssetDeleted { asset_deleted: unused, data_deleted: unused && ours })
     }
 
-    async fn find_asset(&self, path: &NodePath, id: i64) -> Result<(Arc<Mount>, Node, DataSource, Asset)> {
+    async fn find_asset(&self, path: &NodePath, id: i64) -> Result<(Arc<Mount>, Node, Management, Asset)> {
         if !self.inner.options.expose_raw_assets {
             return Err(Error::forbidden("This server is configured not to allow downloading raw assets."));
         }
         let (mount, node) = self.find_node(path, "downloading assets").await?;
         let found = mount.database().asset(node.id, id).await?;
-        let (source, asset) = found
+        let (management, asset) = found
             .ok_or_else(|| Error::not_found(format!("This node exists but it does not have an Asset with id {id}.")))?;
-        Ok((mount, node, source, asset))
+        Ok((mount, node, management, asset))
     }
 }

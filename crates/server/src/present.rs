@@ -24,6 +24,7 @@ pub(crate) struct View {
     select: Option<Selector>,
     omit_links: bool,
     data_sources: bool,
+    max_assets: Option<u64>,
     dialect: Dialect,
     api: String,
 }
@@ -43,6 +44,7 @@ impl View {
             select: query.one("select_metadata").map(Selector::compile).transpose()?,
             omit_links: query.boolean("omit_links", false)?,
             data_sources: false,
+            max_assets: query.integer("max_assets", 0..=u64::MAX)?,
             dialect: ask.visit.dialect,
             api: ask.api(),
             fields,
@@ -106,6 +108,10 @@ impl View {
             (None, true) => Some(entry.metadata),
             (Some(selector), true) => Some(selector.apply(&entry.metadata)?),
         };
+        let mut sources = entry.data_sources.unwrap_or_default();
+        if let Some(most) = self.max_assets.and_then(|most| usize::try_from(most).ok()) {
+            sources.iter_mut().for_each(|source| source.assets.truncate(most));
+        }
         let tags = entry.access_tags.filter(|_| self.shows("access_tags"));
         let (access_tags, access_blob) =
             if self.dialect.access_blob { (None, tags.map(|tags| blob(&tags))) } else { (tags, None) };
@@ -119,7 +125,7 @@ impl View {
             access_tags,
             access_blob,
             sorting: (is_container && self.shows("sorting")).then(|| entry.sorting.iter().map(sort_item).collect()),
-            data_sources: self.data_sources.then(|| data_sources(entry.data_sources.unwrap_or_default(), self.dialect)),
+            data_sources: self.data_sources.then(|| data_sources(sources, self.dialect)),
         };
         Ok(Resource { id, attributes, links, meta: () })
     }
@@ -169,6 +175,7 @@ mod tests {
             select: None,
             omit_links: false,
             data_sources: false,
+            max_assets: None,
             dialect: Dialect::default(),
             api: "H".into(),
         }

@@ -107,6 +107,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint!(GET    "/api/v1/node/full/{path}" DATA, table::read_node, "Export a container or a table").query(p::CONTAINER).gives(Data).deprecated(),
         endpoint!(PUT    "/api/v1/node/full/{path}" STORE, table::write, "Write a whole table").query(p::PERSIST).takes(Data).gives(Schema("Null")).deprecated(),
 
+        endpoint!(GET    "/api/v1/asset/list/{path}" METADATA, asset::list, "List the assets of a node, page by page").query(p::ASSETS).gives(Schema("AssetsResponse")),
         endpoint!(GET    "/api/v1/asset/bytes/{path}" DATA, asset::bytes, "Download a raw file, or ranges of it").query(p::ASSET_BYTES).gives(Media("application/octet-stream")),
         endpoint!(GET    "/api/v1/asset/manifest/{path}" DATA, asset::manifest, "List the files of a directory").query(p::ASSET).gives(Schema("Manifest")),
         endpoint!(DELETE "/api/v1/asset/{path}" Needs::All(&[DeleteNode]), asset::delete, "Delete an asset").query(p::DELETE_ASSET).gives(Schema("AssetDeleted")),

@@ -1,5 +1,7 @@
 //! A catalog in this process.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use girih_model::{ErrorKind, Family, Management, NodePath, Result};
 
@@ -44,7 +46,8 @@ impl Target for Local {
             (Some(old), Some(new)) => (old, new),
             _ => return self.put_anew(&path, &parent, create).await,
         };
-        let has_all = old.assets.iter().all(|asset| new.assets.iter().any(|one| one.data_uri == asset.data_uri));
+        let found: HashSet<&str> = new.assets.iter().map(|asset| asset.data_uri.as_str()).collect();
+        let has_all = old.assets.iter().all(|asset| found.contains(asset.data_uri.as_str()));
         let is_same_kind = old.management == Management::External
             && old.mimetype == new.mimetype
             && old.parameters == new.parameters

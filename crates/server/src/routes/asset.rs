@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_engine::asset::AssetFile;
-use girih_model::Result;
+use girih_engine::search::Page;
+use girih_model::wire::{AssetReply, Envelope};
+use girih_model::{Error, Result};
 use serde_json::json;
 
 use crate::ask::Ask;
@@ -17,8 +19,26 @@ use crate::compress::Download;
 use crate::data::{attachment, nosniff, streaming};
 use crate::envelope::REVALIDATE;
 use crate::error::{Reply, detail};
+use crate::links::encode;
+use crate::paging::{Next, Paging};
 use crate::ranges::{Part, Wanted, wanted};
 use crate::{envelope, etag};
+
+/// A page of the assets; of long sequences, nobody wants all at once.
+pub(super) async fn list(ask: Ask, _: Body) -> Reply {
+    let paging = Paging::of(ask.query(), false)?;
+    if matches!(paging.page, Page::After(_)) {
+        return Err(Error::malformed("Assets have no cursor; use page[offset].").into());
+    }
+    let path = ask.path()?;
+    let offset = paging.offset.unwrap_or(0);
+    let (assets, count) = ask.read(ask.engine().assets(ask.caller(), &path, offset, paging.limit)).await?;
+    let end = offset.saturating_add(assets.len() as u64);
+    let next = if end < count && !assets.is_empty() { Next::Offset(end) } else { Next::None };
+    let links = paging.links(&format!("{}/asset/list/{}", ask.api(), encode(&path)), ask.query(), next);
+    let assets: Vec<_> = assets.into_iter().map(AssetReply::from).collect();
+    envelope::reply(&ask, &Envelope::page(assets, links, count))
+}
 
 pub(super) async fn bytes(ask: Ask, _: Body) -> Reply {
     let path = ask.path()?;

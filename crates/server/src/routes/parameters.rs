@@ -31,6 +31,8 @@ const SELECT: Parameter =
 const DEPTH: Parameter = integer("max_depth", "Levels of contents to send along (0 to 5)");
 const OMIT_LINKS: Parameter = boolean("omit_links", "Send no links (false)");
 const SOURCES: Parameter = boolean("include_data_sources", "Send data sources and their assets (false)");
+const MAX_ASSETS: Parameter =
+    integer("max_assets", "Most assets to send of each data source (all); the others are at /asset/list");
 const OFFSET: Parameter = integer("page[offset]", "Number of items to skip");
 const CURSOR: Parameter = text("page[cursor]", "Where the previous page ended; from links.next");
 const LIMIT: Parameter = integer("page[limit]", "Most items of a page (0 to 300; 100)");
@@ -65,6 +67,7 @@ pub(crate) const NODE: &[Parameter] = &[
     DEPTH,
     OMIT_LINKS,
     SOURCES,
+    MAX_ASSETS,
     boolean("root_path", "Send in meta where the server is mounted (false)"),
 ];
 pub(crate) const UPDATE: &[Parameter] =
@@ -77,13 +80,14 @@ pub(crate) const DATA_SOURCE: &[Parameter] = &[
     text("patch_offset", "Where it was added; together with patch_shape"),
 ];
 pub(crate) const SEARCH: &[Parameter] =
-    &[FIELDS, SELECT, DEPTH, OMIT_LINKS, SOURCES, OFFSET, CURSOR, LIMIT, SORT, FILTER];
+    &[FIELDS, SELECT, DEPTH, OMIT_LINKS, SOURCES, MAX_ASSETS, OFFSET, CURSOR, LIMIT, SORT, FILTER];
 pub(crate) const SEARCH_DEEP: &[Parameter] = &[
     FIELDS,
     SELECT,
     integer("max_depth", "Deepest level to search (1 to 64)"),
     OMIT_LINKS,
     SOURCES,
+    MAX_ASSETS,
     OFFSET,
     CURSOR,
     LIMIT,
@@ -121,6 +125,7 @@ pub(crate) const READ_PARTITION: &[Parameter] = &[NUMBER, COLUMN, FIELD, EXPORT,
 pub(crate) const PARTITION_FORMAT: &[Parameter] = &[NUMBER, EXPORT, FILENAME];
 pub(crate) const PARTITION: &[Parameter] = &[NUMBER, STORE, KEY];
 pub(crate) const CONTAINER: &[Parameter] = &[FIELD, EXPORT, FILENAME];
+pub(crate) const ASSETS: &[Parameter] = &[OFFSET, LIMIT];
 pub(crate) const ASSET: &[Parameter] = &[ASSET_ID];
 pub(crate) const ASSET_BYTES: &[Parameter] =
     &[ASSET_ID, text("relative_path", "File within a directory, as in its manifest")];

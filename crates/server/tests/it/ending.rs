@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::support::client;
+
 #[tokio::test]
 async fn requests_that_have_begun_are_answered_and_idle_connections_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -26,8 +28,7 @@ async fn requests_that_have_begun_are_answered_and_idle_connections_closed() {
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(girih_server::serve(listener, router, async move { drop(stopped.await) }));
     let idle = TcpStream::connect(address).await.unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = tokio::spawn(client.get(format!("http://{address}/")).send());
+    let request = tokio::spawn(client().get(format!("http://{address}/")).send());
     begun.notified().await;
     stop.send(()).unwrap();
     let reply = request.await.unwrap().unwrap();

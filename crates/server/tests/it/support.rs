@@ -12,6 +12,13 @@ use tokio::net::TcpListener;
 
 pub(crate) const KEY: &str = "secret";
 
+/// Follows nothing, and goes through no proxy.
+pub(crate) fn client() -> Client {
+    // One feature set for all crates of the workspace: whoever builds a client says who does its cryptography.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
 /// Listens on a port of its own and ends with the test.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
@@ -52,8 +59,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         tokio::spawn(girih_server::serve(listener, router, async move { drop(stopped.await) }));
-        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        Self { address, client, folder, _stop: stop }
+        Self { address, client: client(), folder, _stop: stop }
     }
 
     /// A request without credentials.
