@@ -4,6 +4,7 @@
 //! - [`place`] knows the configured directories and lets nothing outside them be touched.
 //! - [`Storage`] joins the two: it opens, creates and removes what a data source names.
 
+mod buffers;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod dataset;

@@ -66,7 +66,10 @@ struct Segment {
 
 impl Plan {
     pub(in crate::format) fn new(region: &[Axis], chunk: &[u64], itemsize: usize) -> Self {
-        Self::within(region, chunk, itemsize, TARGET, LIMIT)
+        // A chunk that is large enough is a band by itself, and goes out as it is.
+        let nbytes = chunk.iter().fold(itemsize as u64, |bytes, len| bytes.saturating_mul(*len));
+        let target = if (TARGET / 4..TARGET).contains(&nbytes) { nbytes } else { TARGET };
+        Self::within(region, chunk, itemsize, target, LIMIT)
     }
 
     fn within(region: &[Axis], chunk: &[u64], itemsize: usize, target: u64, limit: u64) -> Self {
@@ -270,7 +273,9 @@ mod tests {
         check(&[3000, 1000], &[1000, 500], 8, 3, 6);
         // A row of chunks is too large (800 MB): chunks are visited more than once, but memory is bounded.
         check(&[100, 1000, 1000], &[100, 100, 100], 8, 13, 1300);
-        check(&[1 << 28], &[1 << 20], 1, 64, 256);
+        check(&[1 << 28], &[1 << 19], 1, 64, 512);
+        // A chunk of a megabyte or more is a band.
+        check(&[1 << 28], &[1 << 20], 1, 256, 256);
         // Each item in a chunk of its own.
         check(&[100_000], &[1], 1, 7, 100_000);
         check(&[2, 50_000], &[1, 1], 1, 8, 100_000);

@@ -8,6 +8,7 @@ use girih_model::Result;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use crate::buffers;
 use crate::place::file::Stamp;
 
 /// Most bytes of chunks that are kept.
@@ -31,9 +32,13 @@ static CHUNKS: LazyLock<Cache<Key, Bytes>> = LazyLock::new(|| {
     Cache::builder().max_capacity(CAPACITY).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build()
 });
 
-/// Chunks that were wanted as a whole: a walk over a large array comes by each of its chunks once, and must not push out
-/// what others keep looking at.
-static SEEN: LazyLock<Cache<Key, ()>> = LazyLock::new(|| Cache::new(4096));
+/// Chunks that were wanted as a whole, with their sizes: a walk over a large array comes by each of its chunks once, and
+/// must not push out what others keep looking at. As many bytes as are kept, so that a second walk over what would not
+/// have stayed does not either.
+static SEEN: LazyLock<Cache<Key, u32>> = LazyLock::new(|| {
+    let weigh = |_: &Key, bytes: &u32| *bytes;
+    Cache::builder().max_capacity(CAPACITY).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build()
+});
 
 /// How much of a chunk is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,17 +54,18 @@ pub(in crate::format) fn chunk(
     wanted: Use,
     decode: impl FnOnce() -> Result<Vec<u8>>,
 ) -> Result<Bytes> {
-    let Some(key) = key.filter(|_| nbytes <= LARGEST) else { return decode().map(Bytes::from) };
+    let Some(key) = key.filter(|_| nbytes <= LARGEST) else { return decode().map(buffers::lend) };
     if let Some(chunk) = CHUNKS.get(&key) {
         return Ok(chunk);
     }
-    let chunk = Bytes::from(decode()?);
+    let chunk = buffers::lend(decode()?);
     if wanted == Use::Part || SEEN.contains_key(&key) {
         CHUNKS.insert(key, chunk.clone());
         // Otherwise dozens of large ones may wait to be taken in or turned away.
         CHUNKS.run_pending_tasks();
     } else {
-        SEEN.insert(key, ());
+        SEEN.insert(key, u32::try_from(nbytes).unwrap_or(u32::MAX).max(4096));
+        SEEN.run_pending_tasks();
     }
     Ok(chunk)
 }

@@ -12,6 +12,7 @@ use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use libdeflater::Decompressor;
 
 use super::read::MAX_CHUNK;
+use crate::buffers;
 use crate::format::blosc;
 use crate::format::shuffle::{unshuffle, unshuffle_bits};
 
@@ -53,11 +54,11 @@ pub(super) fn decode(
             _ => None,
         });
         let items = decoded.as_deref().unwrap_or(stored);
-        decoded = Some(match (filter.id, left) {
+        let next = match (filter.id, left) {
             (DEFLATE, Some(size)) => inflate(items, size)?,
             (SHUFFLE, _) => {
                 let size = filter.client_data.first().map_or(itemsize, |size| *size as usize).max(1);
-                let mut whole = vec![0; items.len()];
+                let mut whole = buffers::take(items.len());
                 unshuffle(items, &mut whole, size);
                 whole
             }
@@ -65,13 +66,16 @@ pub(super) fn decode(
                 let limit = left.map(|size| size + 64);
                 apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
             }
-        });
+        };
+        if let Some(used) = decoded.replace(next) {
+            buffers::give(used);
+        }
     }
     Ok(decoded.unwrap_or_else(|| stored.to_vec()))
 }
 
 fn inflate(data: &[u8], size: usize) -> Result<Vec<u8>> {
-    let mut out = vec![0; size];
+    let mut out = buffers::take(size);
     let written = INFLATE.with_borrow_mut(|inflate| inflate.zlib_decompress(data, &mut out));
     let written = written.map_err(|e| bad(&e.to_string()))?;
     out.truncate(written);

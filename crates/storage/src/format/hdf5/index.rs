@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use girih_model::{Error, Result};
+use girih_model::{Error, ErrorKind, Result};
 use hdf5_reader::btree_v1::{BTreeV1Key, collect_btree_v1_leaves_storage};
 use hdf5_reader::chunk_index::{
     ChunkEntry, collect_implicit_chunk_entries, collect_v2_chunk_entries_storage, single_chunk_entry,
@@ -91,9 +91,11 @@ impl Index {
             return Ok(index);
         }
         // While it is being written, what is read may not be whole: look again.
-        let index = parse(file, path).or_else(|_| parse(file, path)).map_err(|e| match key {
-            None => Error::busy("The HDF5 file is being written and cannot be read now. Try again.").with_source(e),
-            Some(_) => e,
+        let index = parse(file, path).or_else(|_| parse(file, path)).map_err(|e| match (&key, e.kind()) {
+            (None, ErrorKind::StorageFailed) => {
+                Error::busy("The HDF5 file is being written and cannot be read now. Try again.").with_source(e)
+            }
+            _ => e,
         })?;
         let index = Arc::new(index);
         if let Some(key) = key {
@@ -113,9 +115,9 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
     let storage = Arc::new(FileStorage::from_file(file).map_err(damaged)?);
     let options = OpenOptions::default().with_max_object_header_bytes(MAX_HEADER).with_max_read_bytes(MAX_READ);
     let file = Hdf5File::from_storage_with_options(storage, options).map_err(damaged)?;
-    let dataset = file.dataset(path).map_err(|e| {
-        Error::gone(format!("The file has no dataset {path:?} that can be read: {e}. Register it again."))
-            .with_source(e)
+    let dataset = file.dataset(path).map_err(|e| match is_missing(&e) {
+        true => Error::gone(format!("The file has no dataset {path:?}: {e}. Register it again.")).with_source(e),
+        false => damaged(e),
     })?;
     let itemsize = dataset.raw_element_size().map_err(damaged)?;
     let header = file.get_or_parse_header(dataset.address()).map_err(damaged)?;
@@ -167,6 +169,15 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
     let item = dataset.raw_datatype().map_err(damaged).and_then(|raw| check(&raw));
     let item = item.and_then(|()| Item::of(dataset.dtype()));
     Ok(Index { shape, itemsize, item, layout, fill })
+}
+
+fn is_missing(e: &hdf5_reader::error::Error) -> bool {
+    use hdf5_reader::error::Error::{Context, DatasetNotFound, GroupNotFound, TypeMismatch};
+    match e {
+        Context { source, .. } => is_missing(source),
+        DatasetNotFound(_) | GroupNotFound(_) | TypeMismatch { .. } => true,
+        _ => false,
+    }
 }
 
 /// All chunks that were written, by whatever index the file has.
