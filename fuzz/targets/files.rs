@@ -104,15 +104,20 @@ fn tolerated<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-fn samples(endings: &[&str]) -> Vec<(String, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/files");
+/// Names and contents of the files in a directory of `testdata`.
+fn contents(directory: &str) -> Vec<(String, Vec<u8>)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(directory);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let wanted =
-        paths.into_iter().filter(|path| endings.iter().any(|ending| path.extension().is_some_and(|e| e == *ending)));
-    wanted
-        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
-        .collect()
+    let named =
+        |path: PathBuf| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap());
+    paths.into_iter().map(named).collect()
+}
+
+fn samples(endings: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let mut samples = contents("files");
+    samples.retain(|(name, _)| endings.iter().any(|ending| name.rsplit('.').next() == Some(ending)));
+    samples
 }
 
 fn check(endings: &[&str]) {
@@ -129,6 +134,18 @@ fn check(endings: &[&str]) {
             assert_ne!(e.kind(), ErrorKind::Internal, "{name}: {e}");
         }
     });
+}
+
+#[test]
+fn hostile() {
+    let room = Room::new();
+    let files = contents("hostile");
+    assert!(files.len() > 40);
+    for (name, bytes) in &files {
+        if let Err(e) = limited(MEMORY, || room.read(name, bytes)) {
+            assert_ne!(e.kind(), ErrorKind::Internal, "{name}: {e}");
+        }
+    }
 }
 
 #[test]

@@ -57,6 +57,11 @@ class Server:
         errors = [line for line in self.read_log().splitlines() if re.search(r"\bERROR\b(?!.*error=Storage)", line)]
         return "\n".join(errors[-10:])
 
+    def peak(self):
+        """Most memory that the process has had, in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
     def http(self, **options):
         """An HTTP client with the server's key."""
         headers = {"Authorization": f"Apikey {self.key}"} if self.key else {}

@@ -37,6 +37,9 @@ impl Default for Resizable {
     }
 }
 
+/// Most chunks along an axis that a file is said to have.
+const MAX_LISTED: u64 = 1 << 16;
+
 /// Lengths of the chunks along one axis, in runs of equal lengths: a stack of a million frames is
 /// one run. The protocol lists every length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,6 +59,13 @@ impl Chunks {
             chunks.push(rest, 1);
         }
         chunks
+    }
+
+    /// Chunks of `chunk` each, as a file has them. Of more than [`MAX_LISTED`], several are described as one: the protocol
+    /// lists every length.
+    pub fn listed(len: u64, chunk: u64) -> Self {
+        let chunk = chunk.max(1);
+        Self::regular(len, chunk.saturating_mul(len.div_ceil(chunk).div_ceil(MAX_LISTED)))
     }
 
     pub fn push(&mut self, len: u64, times: u64) {
@@ -320,5 +330,7 @@ mod tests {
     fn zero_length_axes_have_one_empty_chunk() {
         assert_eq!(Chunks::regular(0, 5).lengths().collect::<Vec<_>>(), [0]);
         assert_eq!(Chunks::regular(7, 3).lengths().collect::<Vec<_>>(), [3, 3, 1]);
+        assert_eq!(Chunks::listed(7, 3), Chunks::regular(7, 3));
+        assert_eq!(Chunks::listed(u64::MAX, 1).runs(), [(1 << 48, (1 << 16) - 1), ((1 << 48) - 1, 1)]);
     }
 }

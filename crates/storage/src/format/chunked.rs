@@ -73,7 +73,7 @@ pub(super) fn unchunked(dtype: DType, shape: Vec<u64>) -> ArrayStructure {
         return structure;
     }
     let chunk = stretch(&structure.shape, itemsize, CUT);
-    let chunks = structure.shape.iter().zip(chunk).map(|(len, chunk)| Lengths::regular(*len, chunk)).collect();
+    let chunks = structure.shape.iter().zip(chunk).map(|(len, chunk)| Lengths::listed(*len, chunk)).collect();
     ArrayStructure { chunks, ..structure }
 }
 

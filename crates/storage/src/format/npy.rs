@@ -7,6 +7,7 @@ mod descr;
 mod header;
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -105,43 +106,19 @@ pub(super) fn part(file: Location, base: u64, size: u64) -> Result<Arc<dyn Datas
     Ok(Arc::new(NpyArray { file, base, structure }))
 }
 
-/// A file that was unpacked.
-pub(super) struct Unpacked {
-    header: Header,
-    bytes: Vec<u8>,
+/// What lies where in a file that is packed within another.
+pub(super) struct Described {
+    pub(super) structure: ArrayStructure,
+    pub(super) fortran_order: bool,
+    /// Bytes before the items.
+    pub(super) start: u64,
 }
 
-impl Unpacked {
-    pub(super) fn new(bytes: Vec<u8>) -> Result<Self> {
-        Ok(Self { header: Header::of_bytes(&bytes)?, bytes })
-    }
-
-    pub(super) fn structure(&self) -> Result<ArrayStructure> {
-        let structure = ArrayStructure::new(descr::dtype_of(&self.header.descr)?, self.header.shape.clone());
-        let there = self.bytes.len() as u64 - self.header.length;
-        if structure.nbytes().is_none_or(|bytes| bytes > there) {
-            return Err(Error::unprocessable("An array is shorter than it says."));
-        }
-        Ok(structure)
-    }
-
-    /// In C order.
-    pub(super) fn items(mut self) -> Result<Vec<u8>> {
-        let structure = self.structure()?;
-        let nbytes = structure.nbytes().unwrap_or_default() as usize;
-        self.bytes.drain(..self.header.length as usize);
-        self.bytes.truncate(nbytes);
-        if !self.header.fortran_order {
-            return Ok(self.bytes);
-        }
-        let itemsize = structure.dtype.itemsize();
-        let reversed: Vec<u64> = structure.shape.iter().rev().copied().collect();
-        let strides = c_strides(&reversed, itemsize).into_iter().rev().collect();
-        let mut items = vec![0; nbytes];
-        let to = Layout { start: 0, strides: c_strides(&structure.shape, itemsize) };
-        copy(&mut items, &to, &self.bytes, &Layout { start: 0, strides }, &structure.shape, itemsize);
-        Ok(items)
-    }
+/// Takes the header off a file.
+pub(super) fn described(file: impl Read) -> Result<Described> {
+    let header = Header::take(file)?;
+    let structure = chunked::unchunked(descr::dtype_of(&header.descr)?, header.shape);
+    Ok(Described { structure, fortran_order: header.fortran_order, start: header.length })
 }
 
 struct NpyArray {

@@ -1,30 +1,36 @@
 //! NumPy's archives of several arrays (`numpy.savez`): zip files of `.npy` files, as containers of arrays.
 //!
-//! What is stored as it is, is read where it lies. What is compressed is unpacked as a whole and kept for a while.
+//! What is stored as it is, is read where it lies. What is compressed can only be unpacked from its beginning on: that goes
+//! stretch by stretch, and stretches that are asked for again are kept for a while.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufReader, Read};
-use std::sync::Arc;
+use std::io::{BufReader, Read, Seek, SeekFrom, Take};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use flate2::CrcReader;
+use flate2::read::DeflateDecoder;
 use girih_model::structure::ContainerStructure;
-use girih_model::{ArrayStructure, Data, DataSource, Error, Family, Result, ResultExt, Selection, Structure};
+use girih_model::{Data, DataSource, Error, Family, Result, ResultExt, Selection, Structure};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::chunked::copy::{Layout, c_strides, copy};
 use super::chunked::recent::{self, Key, Use};
 use super::chunked::{self, Chunks, Load};
 use super::guard::guarded;
-use super::npy::{self, Unpacked};
+use super::npy::{self, Described};
 use super::{Files, Format, Inspected, of_source};
 use crate::dataset::{Dataset, positions};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
-/// Largest compressed array, in bytes.
-const MAX_UNPACKED: u64 = 256 << 20;
+/// What compressed arrays are unpacked by, in bytes.
+const STRETCH: u64 = 2 << 20;
+/// How many stretches before the one that is asked for may be asked for later: readers are few, and about as far.
+const PASSED: u64 = 4;
 /// Most arrays of an archive.
 const MAX_ENTRIES: usize = 1 << 16;
 const ENDING: &str = ".npy";
@@ -115,76 +121,211 @@ impl Dataset for Archive {
 fn member(location: Location, name: &str) -> Result<Arc<dyn Dataset>> {
     let mut archive = archive(location.open_file()?)?;
     let entry = archive.by_name(name).or_error(|e| damaged(e))?;
-    if entry.compression() == CompressionMethod::Stored && !entry.encrypted() {
-        let start = entry.data_start().ok_or_else(|| damaged(&"an entry lies nowhere"))?;
-        return npy::part(location, start, entry.size());
+    if entry.encrypted() {
+        return Err(Error::unsupported("Archives that are encrypted are not read."));
     }
-    drop(entry);
-    let packed = Packed { location, name: name.to_owned() };
-    let structure = packed.unpack()?.structure()?;
-    Ok(Arc::new(PackedArray(Arc::new(Whole { packed, structure }))))
+    let start = entry.data_start().ok_or_else(|| damaged(&"an entry lies nowhere"))?;
+    let (stored, size, checksum) = (entry.compressed_size(), entry.size(), entry.crc32());
+    match entry.compression() {
+        CompressionMethod::Stored => npy::part(location, start, size),
+        CompressionMethod::Deflated => {
+            drop(entry);
+            Ok(Arc::new(PackedArray(Arc::new(Packed::new(location, Entry { start, stored, size, checksum })?))))
+        }
+        other => Err(Error::unsupported(format!("Archives with the compression {other} are not read."))),
+    }
 }
 
-/// An entry that is compressed.
+/// An entry that is compressed, in bytes.
+#[derive(Debug, Clone, Copy, Hash)]
+struct Entry {
+    start: u64,
+    stored: u64,
+    /// When it is unpacked.
+    size: u64,
+    checksum: u32,
+}
+
+impl Entry {
+    fn unpack(&self, mut file: File) -> Result<Unpacked> {
+        file.seek(SeekFrom::Start(self.start)).or_error(|e| damaged(e))?;
+        Ok(CrcReader::new(DeflateDecoder::new(file.take(self.stored))))
+    }
+}
+
+type Unpacked = CrcReader<DeflateDecoder<Take<File>>>;
+
+/// An array that is compressed. From the beginning on, it can be read in stretches.
 struct Packed {
     location: Location,
-    name: String,
+    entry: Entry,
+    described: Described,
+    /// The shape of a stretch.
+    grid: Vec<u64>,
 }
 
 impl Packed {
-    fn unpack(&self) -> Result<Unpacked> {
-        let mut archive = archive(self.location.open_file()?)?;
-        let entry = archive.by_name(&self.name).or_error(|e| damaged(e))?;
-        let mut bytes = Vec::new();
-        entry.take(MAX_UNPACKED + 1).read_to_end(&mut bytes).or_error(|e| damaged(e))?;
-        if bytes.len() as u64 > MAX_UNPACKED {
-            return Err(Error::unsupported(format!(
-                "Compressed arrays of more than {MAX_UNPACKED} bytes are not read. Save them with numpy.savez instead of savez_compressed."
-            )));
+    fn new(location: Location, entry: Entry) -> Result<Self> {
+        let described = npy::described(entry.unpack(location.open_file()?)?)?;
+        let structure = &described.structure;
+        let end = structure.nbytes().and_then(|bytes| bytes.checked_add(described.start));
+        if end.is_none_or(|end| end > entry.size) {
+            return Err(damaged(&"an array is shorter than it says"));
         }
-        Unpacked::new(bytes)
+        let turn = |mut axes: Vec<u64>| {
+            if described.fortran_order {
+                axes.reverse();
+            }
+            axes
+        };
+        let grid = turn(chunked::stretch(&turn(structure.shape.clone()), structure.dtype.itemsize(), STRETCH));
+        Ok(Self { location, entry, described, grid })
+    }
+
+    fn itemsize(&self) -> usize {
+        self.described.structure.dtype.itemsize()
+    }
+
+    /// Axes in the order in which the items lie, slowest first.
+    fn axes(&self) -> Vec<usize> {
+        let axes = 0..self.grid.len();
+        if self.described.fortran_order { axes.rev().collect() } else { axes.collect() }
+    }
+
+    /// How many stretches come before this one.
+    fn number(&self, index: &[u64]) -> u64 {
+        let shape = &self.described.structure.shape;
+        self.axes().into_iter().fold(0, |number, axis| number * shape[axis].div_ceil(self.grid[axis]) + index[axis])
+    }
+
+    /// Bytes of a stretch; those at the end of an axis are shorter.
+    fn nbytes(&self, mut number: u64) -> usize {
+        let shape = &self.described.structure.shape;
+        let mut items = 1;
+        for axis in self.axes().into_iter().rev() {
+            let (len, count) = (self.grid[axis], shape[axis].div_ceil(self.grid[axis]).max(1));
+            items *= len.min(shape[axis] - (number % count) * len);
+            number /= count;
+        }
+        items as usize * self.itemsize()
+    }
+
+    /// In C order, as they lie in the archive in whatever order.
+    fn turned(&self, items: Vec<u8>) -> Vec<u8> {
+        if !self.described.fortran_order {
+            return items;
+        }
+        let itemsize = self.itemsize();
+        let reversed: Vec<u64> = self.grid.iter().rev().copied().collect();
+        let from = Layout { start: 0, strides: c_strides(&reversed, itemsize).into_iter().rev().collect() };
+        let to = Layout { start: 0, strides: c_strides(&self.grid, itemsize) };
+        let mut turned = vec![0; items.len()];
+        copy(&mut turned, &to, &items, &from, &self.grid, itemsize);
+        turned
     }
 }
 
-struct Whole {
-    packed: Packed,
-    structure: ArrayStructure,
-}
-
-struct PackedArray(Arc<Whole>);
+struct PackedArray(Arc<Packed>);
 
 #[async_trait]
 impl Dataset for PackedArray {
     fn structure(&self) -> Structure {
-        Structure::Array(self.0.structure.clone())
+        Structure::Array(self.0.described.structure.clone())
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
-        let region = positions(&self.0.structure, selection)?;
-        Ok(Data::Array(chunked::read(&self.0, &self.0.structure.dtype, region).await?))
+        let structure = &self.0.described.structure;
+        let region = positions(structure, selection)?;
+        Ok(Data::Array(chunked::read(&self.0, &structure.dtype, region).await?))
     }
 }
 
-impl Chunks for Whole {
-    type Open = Arc<Whole>;
+impl Chunks for Packed {
+    type Open = Stretches;
 
     fn grid(&self) -> &[u64] {
-        &self.structure.shape
+        &self.grid
     }
 
-    fn open(self: &Arc<Self>) -> Result<Arc<Whole>> {
-        Ok(self.clone())
+    fn open(self: &Arc<Self>) -> Result<Stretches> {
+        let stamp = Stamp::of(&self.location.open_file()?);
+        let mut hasher = DefaultHasher::new();
+        (&self.entry, &self.grid).hash(&mut hasher);
+        Ok(Stretches { packed: self.clone(), stamp, layout: hasher.finish(), state: Mutex::default() })
     }
 }
 
-impl Load for Arc<Whole> {
-    fn load(&self, _: &[u64], wanted: Use) -> Result<Option<Bytes>> {
-        let mut hasher = DefaultHasher::new();
-        self.packed.name.hash(&mut hasher);
-        let stamp = Stamp::of(&self.packed.location.open_file()?);
-        let key = stamp.map(|stamp| Key { stamp, layout: hasher.finish(), number: 0 });
-        let nbytes = self.structure.nbytes().unwrap_or_default() as usize;
-        let items = recent::chunk(key, nbytes, wanted, || self.packed.unpack()?.items());
+/// The stretches of an array, unpacked one after another.
+struct Stretches {
+    packed: Arc<Packed>,
+    stamp: Option<Stamp>,
+    layout: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    unpacked: Option<Unpacked>,
+    /// The stretch that comes next.
+    next: u64,
+    /// Those that were passed on the way to a later one, and may be asked for yet.
+    passed: Vec<(u64, Vec<u8>)>,
+}
+
+impl Stretches {
+    fn unpack(&self, number: u64) -> Result<Vec<u8>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = state.passed.iter().position(|(passed, _)| *passed == number) {
+            return Ok(state.passed.swap_remove(at).1);
+        }
+        let unpacked = state.unpacked.take().filter(|_| state.next <= number);
+        let mut unpacked = match unpacked {
+            Some(unpacked) => unpacked,
+            None => self.begin(&mut state)?,
+        };
+        let size = self.packed.grid.iter().product::<u64>() as usize * self.packed.itemsize();
+        loop {
+            let (next, nbytes) = (state.next, self.packed.nbytes(state.next));
+            let mut items = vec![0; nbytes];
+            unpacked.read_exact(&mut items).or_error(|e| damaged(e))?;
+            state.next += 1;
+            items.resize(size, 0);
+            if next == number {
+                self.check(&mut unpacked)?;
+                state.unpacked = Some(unpacked);
+                return Ok(items);
+            }
+            if number - next <= PASSED {
+                state.passed.retain(|(passed, _)| number - passed <= PASSED);
+                state.passed.push((next, items));
+            }
+        }
+    }
+
+    fn begin(&self, state: &mut State) -> Result<Unpacked> {
+        let mut unpacked = self.packed.entry.unpack(self.packed.location.open_file()?)?;
+        let start = self.packed.described.start;
+        std::io::copy(&mut Read::by_ref(&mut unpacked).take(start), &mut std::io::sink()).or_error(|e| damaged(e))?;
+        (state.next, state.passed) = (0, Vec::new());
+        Ok(unpacked)
+    }
+
+    /// What was read to its end must be what was packed.
+    fn check(&self, unpacked: &mut Unpacked) -> Result<()> {
+        let entry = &self.packed.entry;
+        if unpacked.get_ref().total_out() == entry.size && unpacked.crc().sum() != entry.checksum {
+            return Err(damaged(&"its checksum does not fit"));
+        }
+        Ok(())
+    }
+}
+
+impl Load for Stretches {
+    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
+        let number = self.packed.number(index);
+        let key = self.stamp.map(|stamp| Key { stamp, layout: self.layout, number });
+        let nbytes = self.packed.grid.iter().product::<u64>() as usize * self.packed.itemsize();
+        let items = recent::chunk(key, nbytes, wanted, || Ok(self.packed.turned(self.unpack(number)?)));
         let context = |e: Error| e.context(format!("reading {}", self.packed.location.absolute().display()));
         Ok(Some(items.map_err(context)?))
     }
@@ -208,17 +349,29 @@ mod tests {
         (0..30u16).flat_map(u16::to_le_bytes).collect()
     }
 
-    fn packed() -> Vec<u8> {
-        let mut npy = b"\x93NUMPY\x01\x00\x46\x00{'descr': '<u2', 'fortran_order': False, 'shape': (5, 6), }".to_vec();
-        npy.resize(79, b' ');
-        npy.push(b'\n');
-        npy.extend(items());
+    fn npy(shape: &str, fortran_order: &str, items: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '<u2', 'fortran_order': {fortran_order}, 'shape': {shape}, }}");
+        let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        npy.extend(format!("{header:117}\n").bytes());
+        npy.extend(items);
+        npy
+    }
+
+    fn zipped(entries: &[(&str, CompressionMethod, Vec<u8>)]) -> Vec<u8> {
         let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, method) in [("plain.npy", CompressionMethod::Stored), ("small.npy", CompressionMethod::Deflated)] {
-            zip.start_file(name, SimpleFileOptions::default().compression_method(method)).unwrap();
-            zip.write_all(&npy).unwrap();
+        for (name, method, npy) in entries {
+            zip.start_file(*name, SimpleFileOptions::default().compression_method(*method)).unwrap();
+            zip.write_all(npy).unwrap();
         }
         zip.finish().unwrap().into_inner()
+    }
+
+    fn packed() -> Vec<u8> {
+        let npy = npy("(5, 6)", "False", &items());
+        zipped(&[
+            ("plain.npy", CompressionMethod::Stored, npy.clone()),
+            ("small.npy", CompressionMethod::Deflated, npy),
+        ])
     }
 
     async fn opened(room: &Room, content: &[u8]) -> Result<Arc<dyn Dataset>> {
@@ -236,6 +389,32 @@ mod tests {
         let files = Files { media_type: media_type.clone(), parameters: Default::default(), assets: vec![asset] };
         let found = room.storage.inspect(&files).await?;
         room.storage.open(&source(found.structure, media_type, files.assets)).await
+    }
+
+    #[test]
+    fn large_arrays_are_unpacked_in_stretches() {
+        let shape = [3 * (STRETCH / 8), 7];
+        let numbers = |n: u64| (n as u16).to_le_bytes();
+        let rows: Vec<u8> = (0..shape[0] * 7).flat_map(numbers).collect();
+        let columns: Vec<u8> = (0..7).flat_map(|x| (0..shape[0]).flat_map(move |y| numbers(y * 7 + x))).collect();
+        let text = format!("({}, 7)", shape[0]);
+        let content = zipped(&[
+            ("rows.npy", CompressionMethod::Deflated, npy(&text, "False", &rows)),
+            ("columns.npy", CompressionMethod::Deflated, npy(&text, "True", &columns)),
+        ]);
+        block_on(async {
+            let room = Room::new();
+            let archive = opened(&room, &content).await.unwrap();
+            for key in ["rows", "columns"] {
+                let array = archive.child(key).await.unwrap().unwrap();
+                for slice in ["", "5:,6", "::-7", "-1", "::300000,1:3"] {
+                    let slice = girih_model::Slice::parse(slice).unwrap();
+                    let region = slice.fit(&shape).unwrap();
+                    let got = gather(array.read(&Selection::slice(slice)).await.unwrap()).await.1;
+                    assert!(got == pick(&rows, &shape, 2, &region), "{key} {region:?}");
+                }
+            }
+        });
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The header: a Python dictionary such as `{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }`.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use girih_model::{Error, Result, ResultExt};
@@ -40,12 +41,16 @@ impl Header {
             .ok_or_else(|| damaged("its header cannot be read"))
     }
 
-    /// Of a file that is in memory.
-    pub(super) fn of_bytes(bytes: &[u8]) -> Result<Self> {
-        let (from, length) = Self::extent(&bytes[..bytes.len().min(12)])?;
-        let text =
-            bytes.get(from as usize..(from + length) as usize).ok_or_else(|| damaged("its header is cut off"))?;
-        Self::parse(&String::from_utf8_lossy(text), from + length).ok_or_else(|| damaged("its header cannot be read"))
+    /// The same, of a file that can only be read from its beginning on.
+    pub(super) fn take(mut file: impl Read) -> Result<Self> {
+        let mut text = vec![0; 12];
+        file.read_exact(&mut text).or_error(|_| damaged("it is too short"))?;
+        let (from, length) = Self::extent(&text)?;
+        let (from, end) = (from as usize, (from + length) as usize);
+        text.resize(end.max(12), 0);
+        file.read_exact(&mut text[12..]).or_error(|_| damaged("its header is cut off"))?;
+        Self::parse(&String::from_utf8_lossy(&text[from..end]), end as u64)
+            .ok_or_else(|| damaged("its header cannot be read"))
     }
 
     /// Where the text of the header begins, and how long it is.

@@ -148,12 +148,12 @@ fn structure(shapes: &[Shape], dtype: DType) -> Result<ArrayStructure> {
     };
     let mut rows = Vec::new();
     for (shape, described) in &known {
-        rows.extend_from_slice(Chunks::regular(shape[0], chunk(0, described, shape[0])).runs());
+        rows.extend_from_slice(Chunks::listed(shape[0], chunk(0, described, shape[0])).runs());
     }
     let mut chunks = vec![Chunks::from_runs(rows)];
     for (at, len) in others.iter().enumerate() {
         let smallest = known.iter().map(|(_, shape)| chunk(at + 1, shape, *len)).min().unwrap_or(*len);
-        chunks.push(Chunks::regular(*len, smallest));
+        chunks.push(Chunks::listed(*len, smallest));
     }
     let len = known.iter().map(|(shape, _)| shape[0]).sum();
     let others = others.to_vec();

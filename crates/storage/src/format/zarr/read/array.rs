@@ -43,7 +43,7 @@ impl ZarrArray {
         if bytes > MAX_CHUNK {
             return Err(Error::unsupported(format!("The chunks of this array are larger than {MAX_CHUNK} bytes.")));
         }
-        let chunks = described.shape.iter().zip(&grid).map(|(len, chunk)| Lengths::regular(*len, *chunk));
+        let chunks = described.shape.iter().zip(&grid).map(|(len, chunk)| Lengths::listed(*len, *chunk));
         let structure = ArrayStructure {
             chunks: chunks.collect(),
             dims: described.dims.clone(),
