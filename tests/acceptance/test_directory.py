@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
-from conftest import wait_until
+from conftest import PROGRAM, environment, wait_until
 
 
 def write_csv(path, *rows):
@@ -111,6 +112,26 @@ def test_register_files(files, start, girih, tmp_path):
     assert again.returncode == 0 and "1 entries removed" in again.stdout, again
     assert len(client["run/7/table"].read()) == 2 and "notes.txt" not in client["run/7"]
     assert client["run/7/frame"].data_sources()[0] == before
+
+
+def test_what_is_registered_is_followed(files, start, tmp_path):
+    server = start("catalog", "--read", files)
+    client = server.client()
+    with open(tmp_path / "log", "w+") as log:
+        arguments = [PROGRAM, "register", server.url, files, "--prefix", "run", "--watch"]
+        command = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log, env=environment())
+        try:
+            wait_until(lambda: "watching" in (tmp_path / "log").read_text(), "the directory is watched")
+            assert everything(client["run"]) == ALL
+            write_csv(files / "new.csv", "5,6")
+            (files / "sub" / "x.npy").unlink()
+            wait_until(lambda: "new" in client["run"], "a new file is seen")
+            wait_until(lambda: "x" not in client["run/sub"], "a file is gone")
+            assert command.poll() is None and client["run/new"].read()["b"][0] == 6
+        finally:
+            command.kill()
+            command.wait()
+    assert "new" in client["run"]
 
 
 def test_keys_never_collide(files, start, girih):

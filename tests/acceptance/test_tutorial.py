@@ -1,9 +1,13 @@
 """A newcomer's first ten minutes, with the published Python client."""
 
+import asyncio
+
 import numpy as np
 import pandas as pd
 import pytest
-from tiled.client import from_uri
+import tifffile
+from tiled.client import from_uri, tree
+from tiled.client.register import register
 from tiled.client.utils import get_asset_filepaths
 from tiled.queries import Key
 
@@ -148,6 +152,22 @@ def test_grow(catalog):
     array.patch(np.array([4, 5, 6]), offset=3, extend=True)
     array.patch(np.array([9]), offset=0)
     assert array.read().tolist() == [9, 2, 3, 4, 5, 6]
+
+
+def test_register(start, tmp_path, capsys):
+    stack = np.random.default_rng(0).random((10, 5, 5))
+    for n, frame in enumerate(stack):
+        tifffile.imwrite(tmp_path / f"image_stack{n:03}.tiff", frame)
+    pd.DataFrame({"a": [1, 2, 3], "b": [4, 5, 6]}).to_csv(tmp_path / "table.csv")
+    client = start("catalog", "--read", tmp_path).client()
+    asyncio.run(register(client, tmp_path))
+    tree(client)
+    assert capsys.readouterr().out == "├── image_stack\n└── table\n"
+    assert client["table"].read().values.tolist() == [[0, 1, 4], [1, 2, 5], [2, 3, 6]]
+    assert repr(client["image_stack"]) == "<ArrayClient shape=(10, 5, 5) chunks=((1, 1, ..., 1), (5,), (5,)) dtype=float64>"
+    np.testing.assert_array_equal(client["image_stack"][3], stack[3])
+    types = [client[key].data_sources()[0].mimetype for key in ["image_stack", "table"]]
+    assert types == ["multipart/related;type=image/tiff", "text/csv"]
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">i2", "?", "<c16", "<M8[ms]", "S3", "<U2"])
