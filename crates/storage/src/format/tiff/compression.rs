@@ -179,8 +179,8 @@ fn lines(fax: Fax, packed: &[u8], width: usize, rows: usize) -> Option<Vec<u8>> 
             out.push(byte);
         }
     };
-    // The reader looks ahead.
-    let bytes = packed.iter().copied().chain([0; 4]);
+    // The reader looks ahead; behind the last line it may want a mark.
+    let bytes = packed.iter().copied().chain([0, 1, 0xff, 0xff]);
     let read = bytes.clone().map(Ok::<u8, Infallible>);
     match fax {
         Fax::Group4 => decoder::decode_g4(bytes, width, u16::try_from(rows).ok(), push)?,
