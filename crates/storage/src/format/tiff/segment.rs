@@ -1,6 +1,6 @@
 //! From the strips and tiles of a page to the items of a chunk.
 
-use girih_model::{Error, Result};
+use girih_model::Result;
 
 use super::compression::{Way, unpack};
 use super::ifd::{Directory, Source, damaged};
@@ -8,6 +8,7 @@ use super::jpeg;
 use super::page::{MAX_CHUNK, Page, tag};
 use super::read::Place;
 use super::series::{Frames, Series};
+use crate::format::jpeg_stream::Picture;
 
 pub(super) struct Segments<'a> {
     pub(super) source: &'a Source,
@@ -159,7 +160,7 @@ impl Segments<'_> {
         }
         if way == Way::Jpeg {
             let tables = directory.bytes(tag::JPEG_TABLES)?;
-            return self.pixels(part, jpeg::decode(page, tables.as_deref(), &self.source.read(at, len)?)?);
+            return self.pixels(part, jpeg::decode(page, &tables.unwrap_or_default(), &self.source.read(at, len)?)?);
         }
         let is_one = way == Way::Stored && directory.count(page.places().0) == 1;
         let packed = self.turned(self.source.read(at, if is_one { lines * line } else { len })?);
@@ -175,24 +176,28 @@ impl Segments<'_> {
     }
 
     /// What a JPEG stream holds, in the place of the part: it may be smaller at the edge of a page, or larger.
-    fn pixels(&self, part: &Part, decoded: jpeg::Decoded) -> Result<Vec<u8>> {
+    fn pixels(&self, part: &Part, picture: Picture) -> Result<Vec<u8>> {
         let samples = self.series.page.line_samples() as usize;
         let (rows, width) = ((part.depth * part.rows) as usize, part.width as usize);
-        if decoded.components != samples
-            || decoded.width < part.width_within as usize
-            || decoded.height < part.rows_within as usize
+        let (there, header) = (picture.samples, picture.header);
+        if header.components.len() != samples
+            || header.width < part.width_within as usize
+            || header.height < part.rows_within as usize
         {
-            return Err(Error::unprocessable(format!(
-                "The TIFF file cannot be read: the JPEG stream of part {} has {} × {} pixels of {} samples.",
-                part.number, decoded.width, decoded.height, decoded.components
+            return Err(damaged(&format!(
+                "the JPEG stream of part {} has {} × {} pixels of {} samples",
+                part.number,
+                header.width,
+                header.height,
+                header.components.len()
             )));
         }
-        if (decoded.width, decoded.height) == (width, rows) {
-            return Ok(decoded.samples);
+        if (header.width, header.height) == (width, rows) {
+            return Ok(there);
         }
         let mut items = vec![0; rows * width * samples];
-        let taken = decoded.width.min(width) * samples;
-        let lines = decoded.samples.chunks_exact(decoded.width * samples);
+        let taken = header.width.min(width) * samples;
+        let lines = there.chunks_exact(header.width * samples);
         for (to, from) in items.chunks_exact_mut(width * samples).zip(lines) {
             to[..taken].copy_from_slice(&from[..taken]);
         }
