@@ -228,6 +228,7 @@ def test_compressions(checked, tmp_path):
         ("pixtiff", 50013, imagecodecs.zlib_encode),
         ("packbits", 32773, imagecodecs.packbits_encode),
         ("zstandard", 50000, imagecodecs.zstd_encode),
+        ("lzma", 34925, imagecodecs.lzma_encode),
         ("old_zstandard", 34926, imagecodecs.zstd_encode),
     ]:
         page = Tags().page(210, 90, 8, compression=number, rows=50)

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use fax::{BitReader, ByteReader, Color, decoder, maps};
 use girih_model::{Error, Result, ResultExt};
+use lzma_rust2::XzReader;
 use weezl::BitOrder;
 use weezl::decode::Configuration;
 
@@ -35,7 +36,7 @@ static COMPRESSIONS: &[(u16, &str, Way)] = &[
     (34712, "JPEG 2000", Way::Unknown),
     (34887, "LERC", Way::Unknown),
     (34892, "JPEG", Way::Jpeg),
-    (34925, "LZMA", Way::Unknown),
+    (34925, "LZMA", Way::Lzma),
     (34926, "Zstandard", Way::Zstandard),
     (34927, "WebP", Way::Unknown),
     (34933, "PNG", Way::Unknown),
@@ -48,10 +49,14 @@ static COMPRESSIONS: &[(u16, &str, Way)] = &[
     (52546, "JPEG XL", Way::Unknown),
 ];
 
+/// What a decoder of LZMA may take, in KiB.
+const MAX_LZMA: u32 = 128 << 10;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Stored,
     Fax(Fax),
+    Lzma,
     Lzw,
     /// Holds samples, not bytes.
     Jpeg,
@@ -97,6 +102,7 @@ pub(super) fn unpack(way: Way, packed: Vec<u8>, len: usize, bits: usize) -> Resu
             let decoder = zstd::stream::read::Decoder::with_buffer(packed.as_slice()).or_error(|e| damaged(&e))?;
             fill(decoder, len, &mut out)?;
         }
+        Way::Lzma => fill(XzReader::new_mem_limit(packed.as_slice(), true, MAX_LZMA), len, &mut out)?,
         Way::PackBits => pack_bits(&packed, len, &mut out),
         Way::Fax(fax) => {
             let lines = guarded(|| lines(fax, &packed, bits, len / bits.div_ceil(8).max(1)));
