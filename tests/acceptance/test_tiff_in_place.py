@@ -260,6 +260,8 @@ def test_what_is_left_out_is_filled(checked):
         files[f"filled{number}"] = page().tag(42113, "s", b"7\0").segments(273, 279, [None, encode(strip), None])
         files[f"none{number}"] = page().segments(273, 279, [None, None, None])
         tile = CHANCE.bytes(16 * 16)
+        named = Tags().page(16, 16, 8, compression=number, rows=0).tag(322, "I", 16).tag(323, "I", 16)
+        files[f"as_strips{number}"] = named.segments(273, 279, [encode(tile)])
         page = Tags().page(21, 30, 8, compression=number, rows=0).tag(322, "I", 16).tag(323, "I", 16)
         files[f"tile{number}"] = page.segments(324, 325, [encode(tile), None, None, encode(tile)])
     checked(files)
@@ -339,6 +341,27 @@ def test_series(checked, tmp_path):
     pages = [Image.fromarray(page) for page in u2(3, 5, 6)]
     pages[0].save(tmp_path / "pillow_.tif", save_all=True, append_images=pages[1:])
     checked(stacks | dict.fromkeys(["two", "levels", "pillow"]))
+
+
+def test_sequences(tmp_path, registered):
+    frames = {
+        "line": (made("u2", (3, 7)), {}),
+        "sample": (made("u1", (3, 5, 6, 1)), {"photometric": "minisblack", "metadata": {"axes": "YXS"}}),
+        "stack": (made(">f4", (3, 2, 5, 6)), {"photometric": "minisblack", "byteorder": ">"}),
+        "colours": (made("u1", (3, 50, 40, 3)), {"photometric": "rgb", "compression": "lzw", "tile": (16, 16)}),
+    }
+    expected = {}
+    for name, (arrays, options) in frames.items():
+        paths = [tmp_path / f"{name}{n}.tif" for n in range(3)]
+        for path, array in zip(paths, arrays):
+            tifffile.imwrite(path, array, **options)
+        expected[name] = np.stack([tifffile.imread(path) for path in paths])
+    client, told = registered()
+    for name, array in expected.items():
+        got = client[name].read()
+        assert (got.shape, got.dtype) == (array.shape, array.dtype), name
+        np.testing.assert_array_equal(got, array)
+        np.testing.assert_array_equal(client[name][1, ..., 1:3], array[1, ..., 1:3])
 
 
 def test_pictures_of_pillow(checked, tmp_path):

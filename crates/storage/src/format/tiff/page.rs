@@ -26,7 +26,6 @@ pub(super) mod tag {
     pub const TILE_LENGTH: u16 = 323;
     pub const TILE_OFFSETS: u16 = 324;
     pub const TILE_BYTES: u16 = 325;
-    pub const SUB_DIRECTORIES: u16 = 330;
     pub const EXTRA_SAMPLES: u16 = 338;
     pub const FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
@@ -256,7 +255,7 @@ impl Page {
         if decoding.way != Way::Stored || !decoding.samples.is_plain() || self.is_reversed || self.is_subsampled {
             return Ok(None);
         }
-        let (offsets, bytes) = self.places();
+        let (offsets, bytes) = Self::places(directory);
         let count = directory.count(offsets);
         let Some(first) = directory.number(offsets, 0)?.filter(|first| *first > 0) else { return Ok(None) };
         if self.tile.is_some_and(|tile| [tile.depth, tile.length, tile.width] != [self.depth, self.height, self.width])
@@ -281,11 +280,9 @@ impl Page {
         Ok(whole.then_some(first))
     }
 
-    /// The tags that say where strips or tiles lie, and how many bytes they have.
-    pub(super) fn places(&self) -> (u16, u16) {
-        match self.tile {
-            Some(_) => (tag::TILE_OFFSETS, tag::TILE_BYTES),
-            None => (tag::STRIP_OFFSETS, tag::STRIP_BYTES),
-        }
+    /// The tags that say where strips or tiles lie, and how many bytes they have; some give tiles those of strips.
+    pub(super) fn places(directory: &Directory) -> (u16, u16) {
+        let either = |tile, strip| if directory.has(tile) { tile } else { strip };
+        (either(tag::TILE_OFFSETS, tag::STRIP_OFFSETS), either(tag::TILE_BYTES, tag::STRIP_BYTES))
     }
 }

@@ -29,7 +29,7 @@ impl Segments<'_> {
     /// The items of a chunk of a page, little-endian; at the end of a page of strips, no more than there are.
     pub(super) fn chunk(&self, frame: u64, place: Place) -> Result<Vec<u8>> {
         let at = match &self.series.frames {
-            Frames::Stack { at, .. } => *at + frame * self.page_bytes(),
+            Frames::Stack { at, .. } => at.saturating_add(frame * self.page_bytes()),
             Frames::Items(all) => all[frame as usize],
             Frames::Directories(all) => {
                 let directory = self.source.directory(all[frame as usize])?;
@@ -120,7 +120,7 @@ impl Segments<'_> {
     /// Some rows of a strip that is not compressed.
     fn rows(&self, directory: &Directory, number: u64, first: u64, count: u64) -> Result<Vec<u8>> {
         let page = &self.series.page;
-        let (line, (_, bytes)) = (self.line(page.width)?, page.places());
+        let (line, (_, bytes)) = (self.line(page.width)?, Page::places(directory));
         let Some((at, len)) = self.place(directory, number)? else { return Ok(self.missing(count * page.width)) };
         // One strip is as long as it has to be.
         if directory.count(bytes) > 1 && len < (first + count) * line {
@@ -139,7 +139,7 @@ impl Segments<'_> {
 
     /// Where a strip or tile lies, and how many bytes it has; `None` for one that is left out.
     fn place(&self, directory: &Directory, number: u64) -> Result<Option<(u64, u64)>> {
-        let (offsets, counts) = self.series.page.places();
+        let (offsets, counts) = Page::places(directory);
         let at = directory.number(offsets, number)?.filter(|at| *at > 0);
         let len = match directory.has(counts) {
             true => directory.number(counts, number)?,
@@ -162,7 +162,7 @@ impl Segments<'_> {
             let tables = directory.bytes(tag::JPEG_TABLES)?;
             return self.pixels(part, jpeg::decode(page, &tables.unwrap_or_default(), &self.source.read(at, len)?)?);
         }
-        let is_one = way == Way::Stored && directory.count(page.places().0) == 1;
+        let is_one = way == Way::Stored && directory.count(Page::places(directory).0) == 1;
         let packed = self.turned(self.source.read(at, if is_one { lines * line } else { len })?);
         let bits = part.width * page.line_samples();
         let mut bytes = unpack(way, packed, (lines * line) as usize, bits as usize)?;

@@ -11,7 +11,7 @@ use girih_model::{DType, Result};
 use moka::sync::Cache;
 use serde_json::Value;
 
-use super::ifd::{Directory, Source, damaged};
+use super::ifd::{Source, damaged};
 use super::ome;
 use super::page::{Decoding, Page, tag};
 use crate::place::file::Stamp;
@@ -103,17 +103,9 @@ fn find(source: &Source, name: &str) -> Result<Series> {
     let decoding = page.decoding()?;
     let pages = walk(source, &page, &decoding)?;
     let nbytes = page.nbytes(&decoding.samples.dtype).ok_or_else(|| damaged(&"a page is too large"))?;
-    let file = Pages { first: &first, page: &page, nbytes, len: source.len(), pages: &pages };
+    let file = Pages { page: &page, nbytes, len: source.len(), pages: &pages };
     let descriptions = first.texts(tag::DESCRIPTION)?;
-    let (frames, shape) = match descriptions.iter().find_map(|text| shaped(text)) {
-        Some(told) => file.told(&told),
-        None => match descriptions.first().filter(|text| text.ends_with("OME>")) {
-            Some(xml) => file.ome(xml, name),
-            None => None,
-        }
-        .or_else(|| descriptions.iter().find(|text| is_imagej(text)).and_then(|text| file.imagej(text))),
-    }
-    .unwrap_or_else(|| file.alike());
+    let (frames, shape) = file.described(&descriptions, name).unwrap_or_else(|| file.alike());
     let no_data = first.texts(tag::NO_DATA)?;
     let missing = decoding.samples.missing(no_data.first().map(String::as_str));
     Ok(Series { page, decoding, frames, shape, missing })
@@ -141,7 +133,6 @@ fn walk(source: &Source, first: &Page, decoding: &Decoding) -> Result<Vec<Seen>>
 
 /// The pages of a file, as its description is read.
 struct Pages<'a> {
-    first: &'a Directory<'a>,
     page: &'a Page,
     /// Of the items of a page.
     nbytes: u64,
@@ -167,9 +158,21 @@ impl Pages<'_> {
         Some(self.listed(&pages.iter().collect::<Vec<_>>()))
     }
 
-    /// So many behind the first directory.
+    /// So many behind the first directory, unless another one lies among them.
     fn stack(&self, count: u64) -> Option<Frames> {
-        self.pages[0].items.map(|at| Frames::Stack { at, count })
+        let at = self.pages[0].items?;
+        let all = at..at.checked_add(count.checked_mul(self.nbytes)?)?;
+        let is_free = !self.pages.iter().take(2).any(|page| all.contains(&page.directory));
+        is_free.then_some(Frames::Stack { at, count })
+    }
+
+    fn described(&self, descriptions: &[String], name: &str) -> Found {
+        if let Some(told) = descriptions.iter().find_map(|text| shaped(text)) {
+            return self.told(&told);
+        }
+        let xml = descriptions.first().filter(|text| text.ends_with("OME>"));
+        let imagej = descriptions.iter().find(|text| is_imagej(text));
+        xml.and_then(|xml| self.ome(xml, name)).or_else(|| self.imagej(imagej?))
     }
 
     /// All pages that are like the first.
@@ -187,13 +190,8 @@ impl Pages<'_> {
             return None;
         }
         let count = all / one;
-        let end = |at: u64| count.checked_mul(self.nbytes)?.checked_add(at);
-        // Whether another directory comes only after all that would be behind the first.
-        let is_alone = match (self.pages.get(1), self.pages[0].items) {
-            (Some(second), Some(at)) => end(at)? <= second.directory && !self.first.has(tag::SUB_DIRECTORIES),
-            _ => true,
-        };
-        let stack = if count > 1 && (told.is_truncated || is_alone) { self.stack(count) } else { None };
+        let is_stack = count > 1 && (told.is_truncated || count > self.pages.len() as u64);
+        let stack = if is_stack { self.stack(count) } else { None };
         Some((stack.or_else(|| self.leading(count))?, told.shape.clone()))
     }
 
@@ -202,13 +200,15 @@ impl Pages<'_> {
         for image in ome::images(xml, name)? {
             let (mut axes, samples) = (image.axes, image.samples);
             let Some(leading) = axes.len().checked_sub(2) else { continue };
-            let mut places = Vec::new();
+            let (mut places, mut all) = (Vec::new(), 0u64);
             for block in image.blocks {
                 let count = block.count.unwrap_or(self.pages.len() as u64);
-                if block.position.checked_add(count)? > MAX_PAGES as u64 {
+                let end = block.position.checked_add(count)?;
+                all = all.saturating_add(count);
+                if end.max(all) > MAX_PAGES as u64 {
                     return None;
                 }
-                places.resize((block.position + count) as usize, None);
+                places.resize(places.len().max(end as usize), None);
                 for n in 0..count {
                     let Some(page) = self.pages.get(usize::try_from(block.directory.checked_add(n)?).ok()?) else {
                         break;
@@ -331,4 +331,78 @@ fn shaped(description: &str) -> Option<Told> {
 
 fn is_imagej(description: &str) -> bool {
     description.starts_with("ImageJ=") || description.starts_with("SCIFIO=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of one strip each, so many rows of 4 bytes, each behind its directory; then so many bytes more.
+    fn find_in(pages: &[(u64, &str)], behind: usize) -> Result<Series> {
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        for (n, (height, description)) in pages.iter().enumerate() {
+            let text = bytes.len() as u32 + 2 + 7 * 12 + 4;
+            let (rows, len) = (*height as u32, description.len() as u32 + 8);
+            let (strip, next) = (text + len, text + len + 4 * rows);
+            let tags = [(256, 4, 1, 4), (257, 4, 1, rows), (258, 4, 1, 8), (270, 2, len, text), (273, 4, 1, strip)];
+            bytes.extend_from_slice(&7u16.to_le_bytes());
+            for (tag, kind, count, value) in tags.into_iter().chain([(278, 4, 1, rows), (279, 4, 1, 4 * rows)]) {
+                bytes.extend_from_slice(&u16::to_le_bytes(tag));
+                bytes.extend_from_slice(&u16::to_le_bytes(kind));
+                bytes.extend_from_slice(&u32::to_le_bytes(count));
+                bytes.extend_from_slice(&u32::to_le_bytes(value));
+            }
+            bytes.extend_from_slice(&if n + 1 == pages.len() { 0 } else { next }.to_le_bytes());
+            bytes.extend_from_slice(description.as_bytes());
+            bytes.extend(vec![0; 8 + 4 * *height as usize]);
+        }
+        bytes.extend(vec![7; behind]);
+        let temp = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(temp.path(), bytes).unwrap();
+        find(&Source::open(Arc::new(File::open(temp.path()).unwrap()))?, "a.tif")
+    }
+
+    fn check(pages: &[(u64, &str)], behind: usize, shape: &[u64], is_stack: bool) {
+        let series = find_in(pages, behind).unwrap();
+        assert_eq!(series.shape, shape, "{pages:?}");
+        assert_eq!(matches!(series.frames, Frames::Stack { .. }), is_stack, "{pages:?}");
+    }
+
+    #[test]
+    fn pages_that_are_like_the_first_are_the_array() {
+        check(&[(2, "")], 0, &[2, 4], false);
+        check(&[(2, ""), (3, ""), (2, "")], 0, &[2, 2, 4], false);
+        assert_eq!(find_in(&[(2, ""), (3, ""), (2, "")], 0).unwrap().frames.count(), 2);
+    }
+
+    #[test]
+    fn a_description_tells_the_shape() {
+        check(&[(2, r#"{"shape": [8]}"#)], 0, &[8], false);
+        check(&[(2, r#"{"shape": [1, 3, 2, 4]}"#)], 99, &[1, 3, 2, 4], true);
+        check(&[(2, "shape=(3, 2, 4)")], 99, &[3, 2, 4], true);
+        // Pages that are still to come, where others have come already.
+        check(&[(2, r#"{"shape": [3, 2, 4]}"#), (2, "")], 0, &[2, 2, 4], false);
+        check(&[(2, r#"{"shape": [2, 2, 4]}"#), (2, ""), (2, "")], 0, &[2, 2, 4], false);
+        check(&[(2, r#"{"shape": [5]}"#)], 0, &[2, 4], false);
+        check(&[(2, r#"{"shape": [0, 2, 4]}"#)], 0, &[2, 4], false);
+        check(&[(2, r#"{"shape": [18446744073709551615, 2, 4]}"#)], 0, &[2, 4], false);
+    }
+
+    #[test]
+    fn hyperstacks_of_imagej() {
+        check(&[(2, "ImageJ=1.5\nimages=6\nchannels=3\nslices=2")], 99, &[2, 3, 2, 4], true);
+        check(&[(2, "ImageJ=1.5\nimages=6\nchannels=3\nslices=2\norder=zct")], 99, &[3, 2, 2, 4], true);
+        check(&[(2, "ImageJ=1.5\nimages=6\nchannels=3\nslices=2")], 9, &[2, 4], false);
+        check(&[(2, "ImageJ=1.5\nimages=2\nframes=2"), (2, "")], 0, &[2, 2, 4], false);
+        check(&[(2, "ImageJ=1.5\nslices=0"), (2, "")], 0, &[2, 2, 4], false);
+    }
+
+    #[test]
+    fn pages_that_ome_leaves_out_are_missing() {
+        let xml = r#"<OME><Pixels DimensionOrder="XYZCT" SizeX="4" SizeY="2" SizeZ="3" SizeC="1" SizeT="1"><Channel/>
+            <TiffData FirstZ="2" IFD="0"/><TiffData FirstZ="0" IFD="1"/></Pixels></OME>"#;
+        check(&[(2, xml), (2, "")], 0, &[3, 2, 4], false);
+        let series = find_in(&[(2, xml), (2, "")], 0).unwrap();
+        assert!(matches!(series.frames, Frames::Directories(all) if all[1] == 0 && all[0] > all[2]));
+    }
 }
