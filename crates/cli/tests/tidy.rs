@@ -28,7 +28,7 @@ const LIVES_ONLY_IN: [(&str, &str); 12] = [
     ("object_store", "storage"),
     ("parquet", "storage"),
     ("png", "storage"),
-    ("tiff", "storage"),
+    ("fax", "storage"),
     ("csv", "storage"),
     ("rust_xlsxwriter", "storage"),
     ("rustix", "storage"),

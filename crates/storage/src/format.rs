@@ -29,6 +29,7 @@ mod fits;
 mod guard;
 pub mod hdf5;
 pub mod html;
+mod jpeg_stream;
 pub mod json;
 pub mod json_seq;
 mod netcdf;

@@ -12,22 +12,29 @@ use crate::dataset::Dataset;
 use crate::place::Places;
 use crate::pool::blocking;
 
+mod compression;
 mod directories;
 mod directory;
+mod ifd;
 mod inspect;
+mod jpeg;
 mod layout;
-mod lzw;
-mod pages;
+mod ome;
+mod page;
 mod read;
+mod samples;
+mod segment;
+mod series;
+mod tags;
 
 pub(super) use read::Frames;
 
 use directories::Directories;
 use layout::Layout;
 
-/// Files are read where they lie, strip by strip and tile by tile: numbers of 8 bits and more and booleans, in strips or
-/// tiles, chunky or planar, compressed by any of Deflate, LZW, PackBits, JPEG and Zstandard. The pages, which must be
-/// alike, are the first axes.
+/// Files are read where they lie, strip by strip and tile by tile (`segment.rs`): samples of whatever width (`samples.rs`),
+/// in strips or tiles, chunky or planar, flat or deep (`page.rs`), compressed in many ways (`compression.rs`). Which pages
+/// are the array, and its shape, is what tifffile tells of its first series (`series.rs`).
 ///
 /// What is exported are booleans, integers, floats up to 64 bits and complex numbers, in their own byte order,
 /// uncompressed.

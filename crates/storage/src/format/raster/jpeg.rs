@@ -1,23 +1,19 @@
 //! JPEG (ITU-T T.81): grey values, or red, green and blue.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use girih_model::{DType, DataSource, Family, Json, Result, ResultExt};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use girih_model::{DType, DataSource, Error, Family, Json, Result, ResultExt};
 
-use super::{Decoder, JPEG, Picture, damaged};
+use super::{Decoder, JPEG, MAX_PICTURE, Picture, damaged};
 use crate::dataset::Dataset;
+use crate::format::jpeg_stream::{self, Fault, Header};
 use crate::format::{Files, Format, Inspected};
 use crate::place::Places;
 
 const NAME: &str = "JPEG";
-/// Longest side of a picture (T.81, B.2.2).
-const MAX_SIDE: usize = 65_535;
 
 pub struct Jpeg;
 
@@ -50,20 +46,20 @@ impl Format for Jpeg {
 
 pub(super) struct Decode;
 
-fn decoder(file: &File) -> Result<JpegDecoder<BufReader<File>>> {
-    let file = file.try_clone().internal(|| "opening a picture again".into())?;
-    std::io::Seek::seek(&mut &file, std::io::SeekFrom::Start(0)).internal(|| "reading a picture".into())?;
-    let options = DecoderOptions::default().set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
-    let mut decoder = JpegDecoder::new_with_options(BufReader::new(file), options);
-    decoder.decode_headers().map_err(|e| damaged(NAME, &e))?;
-    // Colours as they are stored, but for the one that every reader turns to red, green and blue.
-    let colours = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => ColorSpace::Luma,
-        Some(ColorSpace::CMYK | ColorSpace::YCCK) => ColorSpace::CMYK,
-        _ => ColorSpace::RGB,
-    };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    Ok(decoder)
+/// Headers are looked for in the beginning; behind long notes they lie further on.
+const BEGINNING: u64 = 64 << 10;
+
+fn read(file: &File, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; file.metadata().or_error(|e| damaged(NAME, &e))?.len().min(most) as usize];
+    file.read_exact_at(&mut bytes, 0).or_error(|e| damaged(NAME, &e))?;
+    Ok(bytes)
+}
+
+fn faulty(fault: Fault) -> Error {
+    match fault {
+        Fault::Damaged(why) => damaged(NAME, &why),
+        Fault::Unsupported(why) => Error::unsupported(format!("The JPEG file cannot be read: {why}.")),
+    }
 }
 
 impl Decoder for Decode {
@@ -76,18 +72,24 @@ impl Decoder for Decode {
     }
 
     fn header(&self, file: &File) -> Result<Picture> {
-        let decoder = decoder(file)?;
-        let info = decoder.info().ok_or_else(|| damaged(NAME, &"it has no header"))?;
-        let mut shape = vec![u64::from(info.height), u64::from(info.width)];
-        match decoder.input_colorspace() {
-            Some(ColorSpace::Luma) => {}
-            Some(ColorSpace::CMYK | ColorSpace::YCCK) => shape.push(4),
-            _ => shape.push(3),
+        let header = Header::read(&read(file, BEGINNING)?);
+        let header = header.or_else(|_| Header::read(&read(file, MAX_PICTURE)?).map_err(faulty))?;
+        let mut shape = vec![header.height as u64, header.width as u64];
+        match header.components.len() {
+            1 => {}
+            2 => return Err(Error::unsupported("JPEG files of two components are not read.")),
+            components => shape.push(components as u64),
         }
         Ok(Picture { dtype: DType::of("u1"), shape, metadata: Json::object() })
     }
 
     fn decode(&self, file: &File) -> Result<Vec<u8>> {
-        decoder(file)?.decode().map_err(|e| damaged(NAME, &e))
+        let mut picture = jpeg_stream::decode(&[], &read(file, MAX_PICTURE)?, MAX_PICTURE).map_err(faulty)?;
+        picture.convert(picture.header.colours());
+        if picture.header.components.len() == 4 {
+            // Inks are stored as what is left of the light, and given by Pillow as what is put on.
+            picture.samples.iter_mut().for_each(|ink| *ink = 255 - *ink);
+        }
+        Ok(picture.samples)
     }
 }

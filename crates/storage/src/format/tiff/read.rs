@@ -1,5 +1,5 @@
-//! TIFF read where it lies: the pages of a file as one array, of which only the strips and tiles are decoded that a
-//! selection touches.
+//! TIFF read where it lies: the pages of a file as one array, of which only the strips and tiles are decoded, and only the
+//! rows are read, that a selection touches.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use girih_model::dtype::{Kind, ScalarType};
-use girih_model::{ArrayStructure, Data, DataSource, Error, ErrorKind, Result, Selection, Structure};
-use tiff::decoder::Decoder;
+use girih_model::slice::Axis;
+use girih_model::{ArrayStructure, Data, DataSource, Error, Result, Selection, Structure};
 
-use super::pages::{Geometry, PageReader, Pages, damaged, decoded, geometry};
-use super::{inspect, lzw};
+use super::ifd::Source;
+use super::inspect;
+use super::page::Page;
+use super::segment::Segments;
+use super::series::{Frames as Pages, Series};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
@@ -22,9 +24,6 @@ use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
-/// Strips are put together to chunks of about so many bytes.
-const CHUNK: u64 = 1 << 20;
-
 pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn Dataset>> {
     let Structure::Array(structure) = &source.structure else {
         return Err(Error::unprocessable("A TIFF file holds an array."));
@@ -33,17 +32,13 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
         return Err(Error::unprocessable("An array in a TIFF file has one asset, the file."));
     };
     let (location, structure) = (places.locate(&asset.data_uri)?, structure.clone());
-    blocking(move || -> Result<Arc<dyn Dataset>> {
-        match TiffChunks::new(location.clone(), structure.clone()) {
-            Ok(chunks) => Ok(Arc::new(TiffArray(Arc::new(chunks)))),
-            Err(e) if e.kind() == ErrorKind::Unprocessable => {
-                // The same items under another shape.
-                let natural = inspect::pages(&location)?;
-                let chunks = TiffChunks::new(location, natural)?;
-                reshaped(Arc::new(TiffArray(Arc::new(chunks))), &structure)
-            }
-            Err(e) => Err(e),
+    blocking(move || {
+        let chunks = TiffChunks::new(location, &structure)?;
+        if chunks.structure == structure {
+            return Ok(Arc::new(TiffArray(Arc::new(chunks))) as Arc<dyn Dataset>);
         }
+        // The same items under another shape.
+        reshaped(Arc::new(TiffArray(Arc::new(chunks))), &structure)
     })
     .await
 }
@@ -61,12 +56,27 @@ impl sequence::Frames for Frames {
     }
 
     fn grid(&self, file: &Location, frame: &ArrayStructure) -> Result<Vec<u64>> {
-        Ok(TiffChunks::new(file.clone(), frame.clone())?.grid)
+        let chunks = TiffChunks::new(file.clone(), frame)?;
+        Ok(if chunks.structure.shape == frame.shape { chunks.grid } else { frame.shape.clone() })
     }
 
     fn open(&self, file: &Location, frame: &ArrayStructure) -> Result<Box<dyn Load>> {
-        Ok(Box::new(Arc::new(TiffChunks::new(file.clone(), frame.clone())?).open()?))
+        let open = Arc::new(TiffChunks::new(file.clone(), frame)?).open()?;
+        if open.chunks.structure.shape == frame.shape {
+            return Ok(Box::new(open));
+        }
+        let items = |shape: &[u64]| shape.iter().try_fold(1u64, |items, len| items.checked_mul(*len));
+        match items(&frame.shape) == items(&open.chunks.structure.shape) {
+            true => Ok(Box::new(Whole(open))),
+            false => Err(another(&open.chunks.series.shape, &frame.shape)),
+        }
     }
+}
+
+fn another(there: &[u64], registered: &[u64]) -> Error {
+    Error::unprocessable(format!(
+        "The file does not have the structure that is registered: it has the shape {there:?} instead of {registered:?}. Register it again."
+    ))
 }
 
 struct TiffArray(Arc<TiffChunks>);
@@ -86,11 +96,10 @@ impl Dataset for TiffArray {
 /// The file as it was when it was opened.
 struct TiffChunks {
     location: Location,
+    /// As it is registered, or as the pages lie in the file.
     structure: ArrayStructure,
-    geometry: Geometry,
+    series: Arc<Series>,
     grid: Vec<u64>,
-    /// Strips that make a chunk.
-    strips: u32,
     /// Axes before those of a page.
     leading: usize,
     /// Stands for all of this among the chunks of the file.
@@ -98,45 +107,36 @@ struct TiffChunks {
 }
 
 impl TiffChunks {
-    fn new(location: Location, structure: ArrayStructure) -> Result<Self> {
-        let pages = Pages::of(&Arc::new(location.open_file()?)).map_err(|e| at(e, &location))?;
-        let geometry = pages.first;
-        let (h, w, s) = (u64::from(geometry.height), u64::from(geometry.width), u64::from(geometry.samples));
-        let page = match (geometry.samples, geometry.is_planar) {
-            (1, _) => vec![h, w],
-            (_, false) => vec![h, w, s],
-            (_, true) => vec![s, h, w],
+    fn new(location: Location, registered: &ArrayStructure) -> Result<Self> {
+        let series = series(&location, &Arc::new(location.open_file()?))?;
+        let alike = |dtype: &girih_model::DType| dtype.as_scalar().map(|scalar| (scalar.kind, scalar.itemsize));
+        if alike(&registered.dtype) != alike(series.dtype()) {
+            return Err(Error::unprocessable(format!(
+                "The file does not have the structure that is registered: its samples are {}. Register it again.",
+                series.dtype()
+            )));
+        }
+        let page = series.page.shape();
+        // A file that grows may have fewer pages than are registered, or more.
+        let structure = match registered.shape.ends_with(&page) {
+            true => registered.clone(),
+            false => ArrayStructure::new(registered.dtype.clone(), series.natural()),
         };
-        let leading = structure.shape.len().checked_sub(page.len());
-        let leading = leading.filter(|leading| structure.shape[*leading..] == page).ok_or_else(|| {
-            Error::unprocessable(format!(
-                "The file does not have the structure that is registered: its pages have the shape {page:?}. Register it again."
-            ))
-        })?;
-        let itemsize = structure.dtype.itemsize().max(1) as u64;
-        let strip = u64::from(geometry.chunk_height) * w * if geometry.is_planar { 1 } else { s } * itemsize;
-        let strips = match geometry.is_tiled {
-            true => 1,
-            false => (CHUNK / strip.max(1)).clamp(1, u64::from(geometry.chunks_down())) as u32,
-        };
-        let rows = u64::from(geometry.chunk_height).saturating_mul(strips.into());
-        let rows = if geometry.is_tiled { rows } else { rows.min(h) };
-        let columns = u64::from(geometry.chunk_width);
-        let mut grid = vec![1; leading];
-        grid.extend(match (geometry.samples, geometry.is_planar) {
-            (1, _) => vec![rows, columns],
-            (_, false) => vec![rows, columns, s],
-            (_, true) => vec![1, rows, columns],
-        });
+        let leading = structure.shape.len() - page.len();
+        let grid = [vec![1; leading], series.page.grid(&series.decoding)].concat();
         let mut hasher = DefaultHasher::new();
         (structure.dtype.to_string(), &grid).hash(&mut hasher);
         let layout = hasher.finish();
-        Ok(Self { location, structure, geometry, grid, strips, leading, layout })
+        Ok(Self { location, structure, series, grid, leading, layout })
     }
 
     fn nbytes(&self) -> usize {
         self.grid.iter().product::<u64>() as usize * self.structure.dtype.itemsize()
     }
+}
+
+pub(super) fn series(location: &Location, file: &Arc<File>) -> Result<Arc<Series>> {
+    Series::of(file, &location.name()).map_err(|e| at(e, location))
 }
 
 fn at(e: Error, location: &Location) -> Error {
@@ -152,154 +152,90 @@ impl Chunks for TiffChunks {
 
     fn open(self: &Arc<Self>) -> Result<OpenTiff> {
         let file = Arc::new(self.location.open_file()?);
-        let pages = Pages::of(&file).map_err(|e| at(e, &self.location))?;
-        if pages.first != self.geometry {
+        let series = series(&self.location, &file)?;
+        if series.page != self.series.page {
             return Err(Error::gone("The file was replaced by one of another structure. Register it again."));
         }
-        Ok(OpenTiff { chunks: self.clone(), stamp: Stamp::of(&file), file, pages })
+        let stamp = Stamp::of(&file);
+        let source = Source::open(file).map_err(|e| at(e, &self.location))?;
+        Ok(OpenTiff { chunks: self.clone(), stamp, source, series })
     }
 }
 
 struct OpenTiff {
     chunks: Arc<TiffChunks>,
-    file: Arc<File>,
     stamp: Option<Stamp>,
-    pages: Arc<Pages>,
+    source: Source,
+    series: Arc<Series>,
+}
+
+/// Which chunk of a page, axis by axis.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    pub(super) plane: u64,
+    pub(super) depth: u64,
+    pub(super) row: u64,
+    pub(super) column: u64,
+}
+
+impl Place {
+    fn of(page: &Page, index: &[u64]) -> Self {
+        let mut place = Self::default();
+        for ((axis, _), n) in page.axes().into_iter().zip(index) {
+            *match axis {
+                'Z' => &mut place.depth,
+                'Y' => &mut place.row,
+                'X' => &mut place.column,
+                _ => &mut place.plane,
+            } = *n;
+        }
+        place
+    }
 }
 
 impl Load for OpenTiff {
     fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
         let chunks = &self.chunks;
-        let (leading, shape) = (&index[..chunks.leading], &chunks.structure.shape);
-        let page = leading.iter().zip(shape).fold(0, |page, (n, len)| page * len + n);
-        if page >= self.pages.offsets.len() as u64 {
-            return Err(at(
-                Error::busy(format!(
-                    "The file has {} pages so far, and page {page} was asked for. It may still be growing: try again.",
-                    self.pages.offsets.len()
-                )),
-                &chunks.location,
-            ));
+        let (leading, within) = index.split_at(chunks.leading);
+        let frame = leading.iter().zip(&chunks.structure.shape).fold(0, |frame, (n, len)| frame * len + n);
+        let there = self.series.frames.count();
+        if frame >= there {
+            let what = format!("The file has {there} pages so far, and page {frame} was asked for.");
+            return Err(at(self.source.growing(&what), &chunks.location));
         }
-        let within = &index[chunks.leading..];
-        let (plane, row, column) = match (chunks.geometry.is_planar, within) {
-            (true, [plane, row, column]) => (*plane, *row, *column),
-            (_, [row, column, ..]) => (0, *row, *column),
-            _ => return Err(damaged(&"its pages have no axes")),
-        };
-        let (down, across) = (chunks.geometry.chunks_down(), chunks.geometry.chunks_across());
-        let planes = page * u64::from(chunks.geometry.samples) + plane;
-        let number = (planes * u64::from(down) + row) * u64::from(across) + column;
-        let decode = || {
-            let mut decoder = self.pages.decoder(&self.file, page as usize)?;
-            if geometry(&mut decoder)? != chunks.geometry {
-                return Err(damaged(&format!("page {page} is another than the first")));
-            }
-            self.decode(&mut decoder, plane as u32, row as u32, column as u32)
-        };
+        if matches!(&self.series.frames, Pages::Directories(all) if all[frame as usize] == 0) {
+            return Ok(None);
+        }
+        let shape = &chunks.structure.shape[chunks.leading..];
+        let counts = shape.iter().zip(&chunks.grid[chunks.leading..]).map(|(len, chunk)| len.div_ceil(*chunk));
+        let number = within.iter().zip(counts).fold(frame, |number, (n, count)| number * count + n);
         let key = self.stamp.map(|stamp| Key { stamp, layout: chunks.layout, number });
+        let decode = || self.decode(frame, Place::of(&self.series.page, within));
         recent::chunk(key, chunks.nbytes(), wanted, decode).map(Some).map_err(|e| at(e, &chunks.location))
     }
 }
 
 impl OpenTiff {
-    fn decode(&self, decoder: &mut Decoder<PageReader>, plane: u32, row: u32, column: u32) -> Result<Vec<u8>> {
-        let geometry = &self.chunks.geometry;
-        let per_plane = geometry.chunks_across() * geometry.chunks_down();
-        let mut items = Vec::with_capacity(self.chunks.nbytes());
-        if geometry.is_tiled {
-            let number = plane * per_plane + row * geometry.chunks_across() + column;
-            let (tile, width) = self.part(decoder, number)?;
-            // At the right edge it is narrower.
-            let full = self.row_bytes(geometry.chunk_width);
-            for line in tile.chunks_exact(self.row_bytes(width).max(1)) {
-                items.extend_from_slice(line);
-                items.resize(items.len().next_multiple_of(full.max(1)), 0);
-            }
-        } else {
-            let first = row * self.chunks.strips;
-            for strip in first..(first + self.chunks.strips).min(geometry.chunks_down()) {
-                items.extend(self.part(decoder, plane * per_plane + strip)?.0);
-            }
-        }
+    fn decode(&self, frame: u64, place: Place) -> Result<Vec<u8>> {
+        let mut items = Segments { source: &self.source, series: &self.series }.chunk(frame, place)?;
         items.resize(self.chunks.nbytes(), 0);
-        Ok(items)
-    }
-
-    fn row_bytes(&self, width: u32) -> usize {
-        let geometry = &self.chunks.geometry;
-        let samples = if geometry.is_planar { 1 } else { geometry.samples };
-        width as usize * samples as usize * self.chunks.structure.dtype.itemsize()
-    }
-
-    /// A strip or tile, as items of the structure's dtype, and how wide it is.
-    fn part(&self, decoder: &mut Decoder<PageReader>, number: u32) -> Result<(Vec<u8>, u32)> {
-        let geometry = &self.chunks.geometry;
-        let (width, height) = decoder.chunk_data_dimensions(number);
-        if geometry.is_lzw && geometry.bits >= 8 {
-            let mut items = lzw::decode(&self.file, decoder, geometry, self.pages.header, number, (width, height))?;
-            self.check(&items, width, height)?;
-            self.turn(&mut items)?;
-            return Ok((items, width));
-        }
-        let mut part = decoded(|| decoder.read_chunk(number))?;
-        let buffer = part.as_buffer(0);
-        let mut items = match geometry.bits {
-            1 => unpacked(buffer.as_bytes(), width as usize),
-            _ => buffer.as_bytes().to_vec(),
-        };
-        self.check(&items, width, height)?;
-        self.restore(&mut items)?;
-        self.turn(&mut items)?;
-        Ok((items, width))
-    }
-
-    fn check(&self, items: &[u8], width: u32, height: u32) -> Result<()> {
-        if items.len() != height as usize * self.row_bytes(width) {
-            return Err(Error::unprocessable(format!(
-                "The file does not have the structure that is registered: its samples have {} bits. Register it again.",
-                self.chunks.geometry.bits
-            )));
-        }
-        Ok(())
-    }
-
-    fn scalar(&self) -> Result<&ScalarType> {
-        let scalar = self.chunks.structure.dtype.as_scalar();
-        scalar.ok_or_else(|| Error::unprocessable("The items of a TIFF file are numbers."))
-    }
-
-    /// Undoes what the library has done for the eye.
-    fn restore(&self, items: &mut [u8]) -> Result<()> {
-        let scalar = self.scalar()?;
-        if self.chunks.geometry.is_inverted {
-            match scalar.kind {
-                Kind::Uint => items.iter_mut().for_each(|byte| *byte = !*byte),
-                Kind::Bool => items.iter_mut().for_each(|byte| *byte ^= 1),
-                _ => {
-                    return Err(Error::unsupported(
-                        "TIFF files of signed or real numbers where zero is white are not read.",
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// From little-endian to what the structure wants.
-    fn turn(&self, items: &mut [u8]) -> Result<()> {
-        let scalar = self.scalar()?;
-        if scalar.is_big() {
+        if let Some(scalar) = self.chunks.structure.dtype.as_scalar().filter(|scalar| scalar.is_big()) {
             items.chunks_exact_mut(scalar.swap_width().max(1)).for_each(<[u8]>::reverse);
         }
-        Ok(())
+        Ok(items)
     }
 }
 
-/// Samples of one bit, the first in the highest, each row in whole bytes.
-fn unpacked(bytes: &[u8], width: usize) -> Vec<u8> {
-    let rows = bytes.chunks_exact(width.div_ceil(8).max(1));
-    rows.flat_map(|row| (0..width).map(move |n| row[n / 8] >> (7 - n % 8) & 1)).collect()
+/// All items of a file as one chunk, whatever their shape.
+struct Whole(OpenTiff);
+
+impl Load for Whole {
+    fn load(&self, _: &[u64], _: Use) -> Result<Option<Bytes>> {
+        let chunks = &self.0.chunks;
+        let axes: Vec<Axis> = chunks.structure.shape.iter().map(|len| Axis::all(*len)).collect();
+        let items = chunked::gather(&self.0, &axes, &chunks.grid, chunks.structure.dtype.itemsize())?;
+        Ok(Some(items.into()))
+    }
 }
 
 #[cfg(test)]
