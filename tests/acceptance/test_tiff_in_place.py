@@ -1,8 +1,6 @@
 """TIFF files where they lie give what tifffile reads from them: values, dtype and shape."""
 
-import io
 import itertools
-import json
 import os
 import struct
 import time
@@ -477,6 +475,25 @@ def test_a_file_that_ends_too_early(tmp_path, start):
         os.utime(path, (modified, modified))
         reply = http.get("/array/full/cut-tif?slice=5")
         assert reply.status_code == 422 and "is empty" in reply.json()["detail"]
+
+
+def test_another_structure_may_be_registered(tmp_path, start):
+    """In the other byte order, or in another shape."""
+    from test_files import registered
+
+    server = start("catalog", "--read", tmp_path)
+    for n, dtype in enumerate(["u2", "f8", "c8"]):
+        for name, options in [("stored", {}), ("coded", {"compression": "zlib", "tile": (16, 16)})]:
+            path = tmp_path / f"{name}{n}.tif"
+            data = made(dtype, (4, 30, 20))
+            tifffile.imwrite(path, data, photometric="minisblack", **options)
+            for key, array in [("big", data.astype(data.dtype.newbyteorder(">"))), ("flat", data.reshape(2, 2, 600))]:
+                node = registered(server, path, array, "image/tiff", key=f"{key}-{name}{n}")
+                assert (node.dtype, node.shape) == (array.dtype, array.shape)
+                np.testing.assert_array_equal(node.read(), array)
+                np.testing.assert_array_equal(node[1:, 1, ::7], array[1:, 1, ::7])
+    with pytest.raises(Exception, match="samples are"):
+        registered(server, path, made("i4", data.shape), "image/tiff", key="wrong").read()
 
 
 def test_long_lists_of_offsets(checked, tmp_path):

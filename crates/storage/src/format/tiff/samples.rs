@@ -101,7 +101,7 @@ impl Samples {
 
     /// Whether the items lie in the file as they are, but for their byte order.
     pub(super) fn is_plain(&self) -> bool {
-        self.packing == Packing::Whole && self.predictor == Predictor::None && self.bits <= 64
+        self.packing == Packing::Whole && self.predictor == Predictor::None
     }
 
     /// Whole rows of `width` pixels of `samples` samples, as little-endian items.
