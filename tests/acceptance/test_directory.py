@@ -134,6 +134,25 @@ def test_what_is_registered_is_followed(files, start, tmp_path):
     assert "new" in client["run"]
 
 
+def test_one_bad_file_spoils_no_other(files, start, girih, tmp_path):
+    (files / "frame2.tif").write_text("nonsense")
+    (files / "back\\slash\n.csv").write_text("a\n1\n")
+    (files / "sub" / "loop").symlink_to("..")
+    server = start("catalog", "--read", files)
+    client = server.client()
+    client.write_array(np.arange(3), key="kept")
+    client.write_array(np.arange(4), key="table")
+    (tmp_path / "elsewhere").mkdir()
+    for options, odd in [([], {"frame2.tif", "table.csv"}), (["--no-overwrite"], {"frame2.tif"})]:
+        command = girih("register", server.url, "../files", *options, "--report", "report", cwd=tmp_path / "elsewhere")
+        assert command.returncode == 1, command.stderr
+        records = list(map(json.loads, (tmp_path / "elsewhere" / "report").read_text().splitlines()))
+        assert {record["file"] for record in records if record["outcome"] == "failed"} == odd
+        assert {"sub/loop"} <= {record["file"] for record in records if record["outcome"] == "skipped"}
+    assert client["frame"].shape == (2, 4, 5) and client["back_slash_"].read()["a"][0] == 1
+    assert client["kept"].read()[2] == 2 and client["table"].read()[3] == 3
+
+
 def test_keys_never_collide(files, start, girih):
     write_csv(files / "frame.csv", "1,2")
     tifffile.imwrite(files / "frame5.tif", np.zeros((6, 7), "u2"))

@@ -79,9 +79,11 @@ impl Files {
         let is_directory = std::fs::metadata(&path).map_err(missing)?.is_dir();
         let base = if is_directory { path.as_path() } else { path.parent().unwrap_or(Path::new("/")) };
         let directory = Directory::open(base, false)?;
-        let start = directory
-            .locate(&path)
-            .ok_or_else(|| Error::unprocessable(format!("{} is not a usable path.", path.display())))?;
+        let unusable = || Error::unprocessable(format!("The name of {} is not UTF-8. Rename it.", path.display()));
+        let start = match path.file_name().filter(|_| !is_directory) {
+            Some(name) => directory.root().child(name.to_str().ok_or_else(unusable)?)?,
+            None => directory.root(),
+        };
         let places = Places::new(Vec::new(), vec![directory]);
         Ok(Self { storage: Storage::new(StorageOptions { places }), start })
     }

@@ -6,6 +6,7 @@ mod sequences;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +18,7 @@ use serde_json::Map;
 use crate::format::{self, Files};
 use crate::place::Location;
 
-pub use keys::strip_suffixes;
+pub use keys::key_of;
 pub(crate) use sequences::natural;
 
 /// Media type of files that nothing more is known of.
@@ -146,13 +147,19 @@ impl Candidate {
 /// `Gone` or `Forbidden` for the directory.
 pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed> {
     let mut found = Surveyed::default();
-    let mut entries = directory.entries()?;
+    let (mut entries, odd) = directory.list()?;
+    let unusable = |name| Skipped { name, reason: "its name is not UTF-8".into() };
+    found.skipped.extend(odd.into_iter().map(unusable));
     entries.retain(|entry| !entry.name.starts_with('.'));
     entries.sort_by(|a, b| natural(&a.name, &b.name));
     for entry in entries {
         let location = directory.child(&entry.name)?;
         let skipped = |reason: String| Skipped { name: entry.name.clone(), reason };
         match entry.kind {
+            FileType::Symlink if leads_back(&location) => {
+                found.skipped.push(skipped("it leads back to a directory that it lies in".into()));
+                continue;
+            }
             FileType::RegularFile | FileType::Directory | FileType::Symlink => {}
             _ => {
                 found.skipped.push(skipped("it is neither a file nor a directory".into()));
@@ -176,6 +183,15 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
     Ok(found)
 }
 
+/// Whether a link leads to a directory above it: to follow it would not end.
+fn leads_back(link: &Location) -> bool {
+    let Ok(target) = link.metadata() else { return false };
+    let is_target = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|above| (above.dev(), above.ino()) == (target.dev(), target.ino()))
+    };
+    target.is_dir() && link.absolute().ancestors().skip(1).any(is_target)
+}
+
 /// Looks at one file or directory, which becomes one node. Blocks.
 ///
 /// # Errors
@@ -183,7 +199,7 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
 pub fn survey_one(location: &Location, options: &SurveyOptions) -> Result<Option<Candidate>> {
     match look(location, &location.name(), options)? {
         Looked::Candidate(mut candidate) => {
-            candidate.key = if options.keep_extensions { location.name() } else { strip_suffixes(&location.name()) };
+            candidate.key = key_of(&location.name(), options.keep_extensions);
             Ok(Some(candidate))
         }
         Looked::Directory => Ok(None),

@@ -1,11 +1,15 @@
 //! From files to nodes that are ready to be made.
 
-use girih_model::{DataSource, ErrorKind, Management, NodePath, Result};
+use futures::stream::{self, StreamExt};
+use girih_model::{DataSource, Management, NodePath, Result};
 use girih_storage::Storage;
-use girih_storage::survey::Candidate;
+use girih_storage::survey::{Candidate, Member};
 
 use crate::bulk::BulkItem;
 use crate::create::CreateRequest;
+
+/// Files of a sequence that are looked into at the same time.
+const AT_ONCE: usize = 8;
 
 /// A candidate that was looked into.
 pub(super) struct Inspected {
@@ -13,13 +17,12 @@ pub(super) struct Inspected {
     pub(super) item: Result<BulkItem>,
 }
 
-/// Looks into files; a sequence whose files do not fit together becomes several.
+/// Looks into files; a sequence whose files do not fit together becomes several, without those that cannot be read.
 pub(super) async fn inspect(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Vec<Inspected> {
     let item = look(storage, parent, &candidate).await;
     match &item {
-        Err(e) if candidate.is_sequence && candidate.members.len() > 1 && e.kind() == ErrorKind::Unprocessable => {
-            split(storage, parent, candidate).await
-        }
+        // They do not fit together, or one of them is damaged.
+        Err(_) if candidate.is_sequence && candidate.members.len() > 1 => split(storage, parent, candidate).await,
         _ => vec![Inspected { candidate, item }],
     }
 }
@@ -53,11 +56,14 @@ async fn look(storage: &Storage, parent: &NodePath, candidate: &Candidate) -> Re
 async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Vec<Inspected> {
     let mut groups: Vec<(girih_model::Structure, Candidate)> = Vec::new();
     let mut failed = Vec::new();
-    for member in &candidate.members {
-        let one = Candidate { members: vec![member.clone()], ..candidate.clone() };
-        match storage.inspect(&one.files()).await {
+    let alone = |member: Member| Candidate { members: vec![member], ..candidate.clone() };
+    let ones: Vec<Candidate> = candidate.members.iter().cloned().map(alone).collect();
+    let looked = stream::iter(ones).map(async |one| (storage.inspect(&one.files()).await, one));
+    let mut looked = looked.buffered(AT_ONCE);
+    while let Some((found, one)) = looked.next().await {
+        match found {
             Ok(found) => match groups.iter_mut().find(|(structure, _)| *structure == found.structure) {
-                Some((_, group)) => group.members.push(member.clone()),
+                Some((_, group)) => group.members.extend(one.members),
                 None => groups.push((found.structure, one)),
             },
             Err(e) => failed.push(Inspected { candidate: one, item: Err(e) }),
@@ -69,7 +75,7 @@ async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Ve
     for (n, (_, mut group)) in groups.into_iter().enumerate() {
         if Some(n) != main {
             let first = group.members.first().map(|member| member.location.name()).unwrap_or_default();
-            group.key = girih_storage::survey::strip_suffixes(&first);
+            group.key = girih_storage::survey::key_of(&first, false);
         }
         let item = look(storage, parent, &group).await;
         all.push(Inspected { candidate: group, item });

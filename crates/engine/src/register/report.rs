@@ -62,6 +62,10 @@ impl Totals {
 }
 
 impl Outcome {
+    pub(super) fn skipped(reason: &str) -> Self {
+        Self::Skipped { reason: reason.to_owned() }
+    }
+
     pub(super) fn failed(e: &Error) -> Self {
         Self::Failed { reason: e.message().to_owned() }
     }

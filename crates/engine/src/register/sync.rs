@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
-use girih_model::{ErrorKind, Family, Json, NodePath, Result};
+use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result};
 use girih_storage::Location;
 use girih_storage::pool::blocking;
 use girih_storage::survey::{Candidate, SurveyOptions, survey, survey_one};
@@ -290,20 +290,27 @@ impl Registrar {
         }
         let made = self.target.create(items.clone()).await?;
         for ((record, item), made) in records.into_iter().zip(items).zip(made) {
-            let done = match made {
-                Err(e) if e.kind() == ErrorKind::Conflict && (self.overwrite || record.is_none()) => {
-                    self.target.replace(item).await
-                }
-                done => done,
-            };
-            if let Some(mut record) = record {
-                if let Err(e) = done {
-                    record.outcome = Outcome::failed(&e);
-                }
-                (self.report)(record);
-            } else {
-                done?;
+            let is_there = made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict);
+            if let Some(record) = record.as_ref().filter(|_| is_there && !self.overwrite) {
+                let outcome = Outcome::skipped("there is an entry already, and it is to be left alone");
+                (self.report)(Record { outcome, ..record.clone() });
+                continue;
             }
+            let done = if is_there { self.target.replace(item).await } else { made };
+            let Some(mut record) = record else {
+                done?;
+                continue;
+            };
+            match done {
+                Ok(()) => {}
+                Err(e) if is_there && e.kind() == ErrorKind::Conflict => {
+                    record.outcome = Outcome::failed(&Error::conflict(
+                        "There is an entry already, with data that the server keeps itself. Choose another --prefix.",
+                    ));
+                }
+                Err(e) => record.outcome = Outcome::failed(&e),
+            }
+            (self.report)(record);
         }
         Ok(())
     }
@@ -311,13 +318,13 @@ impl Registrar {
     async fn remove(&mut self, path: NodePath) -> Result<()> {
         // What waits to be made must not come after.
         self.flush().await?;
-        self.target.delete(&path).await?;
+        let outcome = match self.target.delete(&path).await {
+            // There is data in it that the server keeps itself.
+            Err(e) if e.kind() == ErrorKind::Conflict => return Ok(()),
+            deleted => deleted.map(|()| Outcome::Removed { path: path.as_str().to_owned() })?,
+        };
         self.seen.retain(|_, seen| seen.container.below(&path).is_none());
-        (self.report)(Record {
-            file: String::new(),
-            files: 0,
-            outcome: Outcome::Removed { path: path.as_str().to_owned() },
-        });
+        (self.report)(Record { file: String::new(), files: 0, outcome });
         Ok(())
     }
 }

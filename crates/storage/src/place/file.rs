@@ -86,7 +86,10 @@ impl Directory {
                 .map_err(|e| bad("cannot be written", e.into()))?;
         }
         let openat2 = beneath::is_supported(&handle);
-        let directory = Arc::new(Self { path: lexically_clean(&absolute), canonical, handle, openat2 });
+        // What leads through `..` is no name for files below it.
+        let climbs = absolute.components().any(|part| part == Component::ParentDir);
+        let path = if climbs { canonical.clone() } else { lexically_clean(&absolute) };
+        let directory = Arc::new(Self { path, canonical, handle, openat2 });
         if writable {
             super::scratch::offer(&directory);
         }
@@ -121,7 +124,7 @@ impl Directory {
     }
 }
 
-/// `/a/./b/` as `/a/b`; keeps `..`, which may lead through a link.
+/// `/a/./b/` as `/a/b`.
 fn lexically_clean(path: &Path) -> PathBuf {
     path.components().collect()
 }

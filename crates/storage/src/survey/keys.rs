@@ -4,9 +4,15 @@ use std::collections::HashMap;
 
 use super::{BYTES, Candidate, Surveyed};
 
+/// The key for a name, whole or without its endings. What no key may hold is an underscore.
+pub fn key_of(name: &str, keep_extensions: bool) -> String {
+    let name = if keep_extensions { name.to_owned() } else { strip_suffixes(name) };
+    name.replace(|c: char| c == '\\' || c.is_control(), "_")
+}
+
 /// What comes before the endings, as Python's `pathlib` counts them: of `a.tar.gz` it is `a`; a dot at the beginning
 /// is part of the name.
-pub fn strip_suffixes(name: &str) -> String {
+pub(super) fn strip_suffixes(name: &str) -> String {
     let start = name.len() - name.trim_start_matches('.').len();
     match name[start..].find('.') {
         Some(dot) if !name.ends_with('.') => name[..start + dot].to_owned(),
@@ -18,8 +24,8 @@ pub fn strip_suffixes(name: &str) -> String {
 /// names; files that are only bytes have that always, so that a note beside the data does not change its key.
 pub(super) fn name(found: &mut Surveyed, keep_extensions: bool) {
     let wholes: Vec<String> = found.candidates.iter().map(whole).collect();
-    let directories: Vec<String> = found.directories.iter().map(|below| below.location.name()).collect();
-    let short = |name: &String| if keep_extensions { name.clone() } else { strip_suffixes(name) };
+    let directories: Vec<String> = found.directories.iter().map(|below| key_of(&below.location.name(), true)).collect();
+    let short = |name: &String| key_of(name, keep_extensions);
     let bytes = |candidate: &Candidate| candidate.media_type == BYTES && !candidate.is_sequence;
     let wanted = found.candidates.iter().zip(&wholes).map(|(candidate, whole)| match () {
         () if bytes(candidate) => whole.clone(),
@@ -46,15 +52,16 @@ pub(super) fn name(found: &mut Surveyed, keep_extensions: bool) {
 /// The whole name; of a sequence, without the number.
 fn whole(candidate: &Candidate) -> String {
     let name = candidate.members.first().map(|member| member.location.name()).unwrap_or_default();
-    match super::sequences::parts(&name) {
+    let name = match super::sequences::parts(&name) {
         Some(parts) if candidate.is_sequence => format!("{}.{}", parts.prefix_or_default(), parts.ending),
         _ => name,
-    }
+    };
+    key_of(&name, true)
 }
 
 /// What comes before the number.
 fn sequence_key(candidate: &Candidate) -> String {
     let name = candidate.members.first().map(|member| member.location.name()).unwrap_or_default();
     let prefix = super::sequences::parts(&name).map(|parts| parts.prefix_or_default().to_owned());
-    strip_suffixes(&prefix.unwrap_or(name))
+    key_of(&prefix.unwrap_or(name), false)
 }

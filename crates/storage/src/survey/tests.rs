@@ -1,5 +1,9 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use super::keys::strip_suffixes;
 use super::*;
 use crate::place::Directory;
 
@@ -67,11 +71,28 @@ fn formats_are_not_mixed_and_keys_never_collide() {
 #[test]
 fn what_is_hidden_or_no_file_is_not_seen() {
     let room = Room::with(&[".hidden/a.csv", ".b.csv", "c.csv"]);
-    std::os::unix::fs::symlink("/etc/hostname", room.0.path().join("out.csv")).unwrap();
-    std::os::unix::fs::symlink("c.csv", room.0.path().join("in.csv")).unwrap();
+    symlink("/etc/hostname", room.0.path().join("out.csv")).unwrap();
+    symlink("c.csv", room.0.path().join("in.csv")).unwrap();
     let found = room.survey(&SurveyOptions::default());
     assert_eq!(keys(&found), [("c".to_owned(), 1), ("in".to_owned(), 1)]);
     assert_eq!(found.skipped[0].name, "out.csv");
+}
+
+#[test]
+fn every_name_has_a_key_or_a_reason() {
+    check(&["a\\b.csv", "c\td/"], &[("a_b", 1), ("c_d", 0)]);
+    check(&["a\\b.csv", "a\nb.csv"], &[("a_b.csv", 1), ("a_b.csv~2", 1)]);
+    let room = Room::with(&["sub/b.csv"]);
+    std::fs::write(room.0.path().join(OsStr::from_bytes(b"a\xff.csv")), "").unwrap();
+    symlink(".", room.0.path().join("self")).unwrap();
+    symlink("..", room.0.path().join("sub/up")).unwrap();
+    symlink("sub", room.0.path().join("other")).unwrap();
+    let found = room.survey(&SurveyOptions::default());
+    assert_eq!(keys(&found), [("other".to_owned(), 0), ("sub".to_owned(), 0)]);
+    let skipped: Vec<_> = found.skipped.iter().map(|skipped| &*skipped.name).collect();
+    assert_eq!(skipped, ["a\u{fffd}.csv", "self"]);
+    let below = survey(&found.directories[0].location, &SurveyOptions::default()).unwrap();
+    assert_eq!((below.directories.len(), &*below.skipped[0].name), (0, "up"));
 }
 
 #[test]

@@ -52,12 +52,20 @@ impl Location {
     }
 
     pub(super) fn all_entries(&self) -> Result<Vec<Entry>> {
+        Ok(self.list()?.0)
+    }
+
+    /// Also the names that are not UTF-8, as they can be shown.
+    pub(crate) fn list(&self) -> Result<(Vec<Entry>, Vec<String>)> {
         let handle = self.open_dir().map_err(|e| self.fault("listing", e))?;
         let listing = Dir::read_from(&handle).map_err(|e| self.fault("listing", e.into()))?;
-        let mut entries = Vec::new();
+        let (mut entries, mut odd) = (Vec::new(), Vec::new());
         for entry in listing {
             let entry = entry.map_err(|e| self.fault("listing", e.into()))?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                odd.push(entry.file_name().to_string_lossy().into_owned());
+                continue;
+            };
             if name == "." || name == ".." {
                 continue;
             }
@@ -66,11 +74,11 @@ impl Location {
                 known => known,
             };
             entries.push(Entry { name: name.to_owned(), kind });
-            if entries.len() > MAX_FILES {
+            if entries.len() + odd.len() > MAX_FILES {
                 return Err(Error::too_large(format!("This directory has more than {MAX_FILES} files.")));
             }
         }
-        Ok(entries)
+        Ok((entries, odd))
     }
 
     /// Some file systems do not tell the kind in a listing.
