@@ -156,7 +156,8 @@ def test_few_bits_and_odd_samples(checked, order):
             per_line = 1 if planar == 2 else samples
             line = -(-21 * per_line * bits // 8)
             strips = [CHANCE.bytes(line * rows) for rows in [8, 2]] * (3 if planar == 2 else 1)
-            page = Tags(order).page(21, 10, bits, samples=samples, photometric=2 if samples > 1 else 1, rows=8, planar=planar)
+            photometric = 2 if samples > 1 else 1
+            page = Tags(order).page(21, 10, bits, samples=samples, photometric=photometric, rows=8, planar=planar)
             files[f"bits{bits}_{samples}_{planar}"] = page.segments(273, 279, strips)
     for bits, form in [(24, 3), (32, 5), (64, 5), (64, 6), (128, 6), (8, 4), (1, 4)]:
         page = Tags(order).page(21, 10, bits, format=form)
@@ -171,7 +172,8 @@ def test_few_bits_and_odd_samples(checked, order):
         packed = imagecodecs.bitorder_encode(imagecodecs.zlib_encode(data))
         page = Tags(order).page(21, 10, bits, fill=2, compression=8)
         files[f"packed{bits}"] = page.segments(273, 279, [packed])
-    files["palette"] = Tags(order).page(21, 10, 8, photometric=3).tag(320, "H", *range(768)).segments(273, 279, [CHANCE.bytes(210)])
+    palette = Tags(order).page(21, 10, 8, photometric=3).tag(320, "H", *range(768))
+    files["palette"] = palette.segments(273, 279, [CHANCE.bytes(210)])
     files["lab"] = Tags(order).page(7, 10, 8, samples=3, photometric=8).segments(273, 279, [CHANCE.bytes(210)])
     files["white"] = Tags(order).page(21, 10, 8, photometric=0).segments(273, 279, [CHANCE.bytes(210)])
     checked(files)
@@ -308,7 +310,8 @@ def test_series(checked, tmp_path):
             options = {"imagej": True, "metadata": {"axes": axes}, "byteorder": order}
             stacks[f"imagej{n}{order == '>'}"] = (u2(*shape), options)
             stacks[f"short{n}{order == '>'}"] = (u2(*shape), options | {"truncate": True})
-            stacks[f"ome{n}{order == '>'}"] = (u2(*shape), {"ome": True, "metadata": {"axes": axes}, "byteorder": order} | grey)
+            options = {"ome": True, "metadata": {"axes": axes}, "byteorder": order}
+            stacks[f"ome{n}{order == '>'}"] = (u2(*shape), options | grey)
             coded = {"ome": True, "metadata": {"axes": axes}, "compression": "lzw"}
             stacks[f"coded{n}{order == '>'}"] = (u2(*shape), coded | grey)
     colours = made("u1", (2, 3, 5, 6, 3))
@@ -379,7 +382,8 @@ def test_pictures_of_pillow(checked, tmp_path):
         "grey_alpha": Image.fromarray(alpha[..., :2], "LA"),
     }
     files = []
-    for (name, picture), codec in itertools.product(pictures.items(), [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]):
+    codecs = [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"]
+    for (name, picture), codec in itertools.product(pictures.items(), codecs):
         picture.save(tmp_path / f"{name}_{codec}_.tif", compression=codec)
         with tifffile.TiffFile(tmp_path / f"{name}_{codec}_.tif") as file:
             try:
