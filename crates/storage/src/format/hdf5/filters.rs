@@ -1,5 +1,5 @@
 //! Filters of HDF5, undone. Those that its library does not have by itself, by their registered numbers: bzip2, LZF as
-//! h5py writes it, Blosc, Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
+//! h5py writes it, Blosc and Blosc2, Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -21,7 +21,6 @@ pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
     let mut registry = FilterRegistry::new();
     registry.register(32000, Box::new(|filter, data, _| lzf(data, filter.client_data.get(2).copied())));
     registry.register(307, Box::new(|_, data, _| bzip2_stream(data)));
-    registry.register(32001, Box::new(|_, data, _| blosc_chunk(data)));
     registry.register(32008, Box::new(|filter, data, itemsize| bitshuffle(data, &filter.client_data, itemsize)));
     registry.register(32015, Box::new(|_, data, _| zstd_frame(data, None)));
     registry
@@ -30,6 +29,8 @@ pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
 const DEFLATE: u16 = 1;
 const SHUFFLE: u16 = 2;
 const FLETCHER32: u16 = 3;
+const BLOSC: u16 = 32001;
+const BLOSC2: u16 = 32026;
 
 thread_local! {
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
@@ -61,6 +62,7 @@ pub(super) fn decode(
                 unshuffle(items, &mut whole, size);
                 whole
             }
+            (BLOSC | BLOSC2, _) => blosc_chunk(items, left.unwrap_or(MAX_CHUNK as usize))?,
             _ => {
                 let limit = left.map(|size| size + 64);
                 apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
@@ -85,8 +87,8 @@ fn bzip2_stream(data: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn blosc_chunk(data: &[u8]) -> Result<Vec<u8>> {
-    blosc::decode(data, bounded(MAX_CHUNK)?).map_err(|e| match e.kind() {
+fn blosc_chunk(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    blosc::decode(data, limit).map_err(|e| match e.kind() {
         ErrorKind::Unsupported => Error::UnsupportedFilter(e.message().to_owned()),
         _ => bad(e.message()),
     })
