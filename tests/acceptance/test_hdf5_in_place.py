@@ -2,10 +2,12 @@
 
 import itertools
 
+import h5netcdf
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import xarray
 
 NUMBERS = np.random.default_rng(11)
 SHAPE, CHUNKS = (5, 23, 18), (3, 13, 18)
@@ -82,3 +84,54 @@ def test_blosc2(tmp_path, registered):
     client = registered(tmp_path)
     with h5py.File(tmp_path / "blosc2.h5") as file:
         compare(client["blosc2"], file)
+
+
+def written(path):
+    """A dataset of netCDF-4 with everything that has a rule of its own."""
+    time, lat, lon = np.arange(4.0), np.linspace(-10, 10, 6), np.arange(5, dtype="f4")
+    dataset = xarray.Dataset(
+        {
+            "field": (("time", "lat", "lon"), made("f8", (4, 6, 5)), {"units": "K", "valid_range": [0.0, 9.0]}),
+            "packed": (("time", "lat"), made("i2", (4, 6)), {"scale_factor": 0.5, "_FillValue": np.int16(-9)}),
+            "square": (("lat", "other"), made("i4", (6, 6))),
+            "bounds": (("time", "edge"), made("f4", (4, 2))),
+            "names": (("lon",), np.array(["a", "bc", "", "é", "e"], object)),
+            "scalar": ((), np.float64(7.5)),
+        },
+        coords={"time": ("time", time, {"units": "days since 2000-01-01"}), "lat": lat, "lon": lon},
+        attrs={"title": "a title", "numbers": [1, 2, 3], "one": 5},
+    )
+    dataset.to_netcdf(path, engine="h5netcdf", unlimited_dims=["time"], encoding={"field": {"zlib": True}})
+    return dataset
+
+
+def test_netcdf4(tmp_path, registered):
+    written(tmp_path / "one.nc")
+    (tmp_path / "two.h5").write_bytes((tmp_path / "one.nc").read_bytes())
+    with h5netcdf.File(tmp_path / "grouped.nc", "w") as file:
+        file.dimensions = {"x": 3, "none": None}
+        file.create_variable("top", ("x",), data=[1, 2, 3])
+        file.create_variable("inner/deep", ("x",), data=[4, 5, 6]).attrs["units"] = "m"
+        file.create_variable("inner/empty", ("none", "x"), "f4")
+    with h5py.File(tmp_path / "plain.nc", "w") as file:
+        file["a"], file["b"] = np.zeros((3, 3)), np.arange(3)
+    client = registered(tmp_path)
+    with xarray.open_dataset(tmp_path / "one.nc", engine="h5netcdf", decode_cf=False) as expected:
+        expected = expected.load()
+    expected["names"] = expected["names"].str.encode("utf-8")
+    for variable in expected.variables.values():  # NaN is null in metadata
+        if variable.attrs.get("_FillValue", 0) != variable.attrs.get("_FillValue", 0):
+            variable.attrs["_FillValue"] = None
+    for name in ["one", "two"]:
+        assert [spec.name for spec in client[name].specs] == ["xarray_dataset"]
+        assert sorted(client[name]) == sorted(expected.variables)
+        got = client[name].read()
+        xarray.testing.assert_identical(got, expected)
+        assert client[name]["field"].dims == ("time", "lat", "lon") and client[name]["scalar"].shape == ()
+    grouped = client["grouped"]
+    assert grouped.specs == [] and sorted(grouped) == ["inner", "top"]
+    inner = grouped["inner"].read()
+    assert inner["deep"].dims == ("x",) and inner["empty"].dims == ("none", "x") and inner["empty"].shape == (0, 3)
+    assert inner["deep"].attrs == {"units": "m"} and list(inner["deep"].values) == [4, 5, 6]
+    plain = client["plain"]
+    assert plain["a"].dims == ("phony_dim_3", "phony_dim_3_1") and plain["b"].dims == ("phony_dim_3",)

@@ -17,6 +17,7 @@ mod container;
 mod dataset;
 mod links;
 mod mapping;
+mod netcdf4;
 mod raw;
 mod text;
 mod virtual_dataset;
@@ -29,7 +30,8 @@ use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
 use crate::format::guard::guarded;
-use crate::format::{Files, Inspected, of_source};
+use crate::format::netcdf::NetCdf;
+use crate::format::{Files, Format, Inspected, of_source};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
@@ -49,7 +51,7 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
         }
     }
     let path = path(source.parameters.get("dataset"))?;
-    let files = of_assets(&source.assets, places)?;
+    let files = of_assets(&source.mimetype, &source.assets, places)?;
     let structure = source.structure.clone();
     let dataset = blocking(move || match structure {
         Structure::Container(_) => {
@@ -66,15 +68,16 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
     dataset.await
 }
 
-fn of_assets(assets: &[Asset], places: &Places) -> Result<Source> {
+fn of_assets(media_type: &str, assets: &[Asset], places: &Places) -> Result<Source> {
     let files = of_source(assets, places)?;
-    Ok(Source { files: Arc::new(files), places: places.clone() })
+    let is_netcdf = files.len() == 1 && media_type == NetCdf.media_type();
+    Ok(Source { files: Arc::new(files), places: places.clone(), is_netcdf })
 }
 
 /// Finds out what is at the path that the parameters name, or in the whole file.
 pub(super) async fn inspect(files: &Files, places: &Places) -> Result<Inspected> {
     let path = path(files.parameters.get("dataset"))?;
-    let source = of_assets(&files.assets, places)?;
+    let source = of_assets(&files.media_type, &files.assets, places)?;
     let found = blocking(move || container::open(&source, &path)).await?;
     Ok(Inspected { structure: found.structure(), metadata: found.metadata(), specs: found.specs() })
 }

@@ -81,7 +81,7 @@ pub(super) fn open(objects: Vec<Object>, structure: ArrayStructure) -> Result<Ar
         before += rows;
     }
     let grid = match parts.as_slice() {
-        [one] if !one.references.grid().is_empty() => one.references.grid().to_vec(),
+        [one] if one.references.grid().len() == structure.shape.len() => one.references.grid().to_vec(),
         // Rows come from one file or another.
         [first, ..] => {
             let others = first.references.grid().get(1..).unwrap_or_default();
