@@ -215,15 +215,15 @@ pub(super) fn with_structure(
     if is(&Item::Text) {
         return text::open(objects, structure);
     }
-    let places = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
-    let mut places: Vec<(Location, String)> = places.collect();
-    Ok(match places.len() {
+    let files = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
+    let mut files: Vec<(Location, String)> = files.collect();
+    Ok(match files.len() {
         _ if is(&Item::List) => Arc::new(Hollow(structure)),
         1 => {
-            let (location, path) = places.remove(0);
-            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure)?)))
+            let (location, path) = files.remove(0);
+            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure, places)?)))
         }
-        _ => Arc::new(Series::new(places, structure)?),
+        _ => Arc::new(Series::new(files, structure, places)?),
     })
 }
 
