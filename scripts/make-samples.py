@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Makes the samples in testdata/files with the programs that define their formats.
 
-    pip install numpy h5py hdf5plugin tifffile imagecodecs pillow pandas pyarrow openpyxl scipy astropy
+    pip install numpy h5py h5netcdf hdf5plugin tifffile imagecodecs pillow pandas pyarrow openpyxl scipy astropy
 """
 
 from pathlib import Path
 
+import h5netcdf
 import h5py
 import hdf5plugin
 import numpy as np
@@ -67,6 +68,9 @@ def main() -> None:
             group.create_dataset("gzip", data=pages, chunks=(1, 7, 11), compression="gzip", shuffle=True, fletcher32=True)
             group.create_dataset("grows", data=pages, chunks=(1, 20, 33), maxshape=(None, 20, 33), compression="lzf")
             group.create_dataset("blosc", data=pages, chunks=(2, 20, 33), **hdf5plugin.Blosc())
+            group.create_dataset("blosc2", data=pages, chunks=(2, 20, 33), **hdf5plugin.Blosc2(filters=3))
+            group.create_dataset("blocks", data=pages, chunks=(2, 20, 33), **hdf5plugin.LZ4(nbytes=1000))
+            group.create_dataset("raw", (5, 7), "i2", external=[(f"{name}.h5", 0, 40), (f"{name}.h5", 8, 30)])
             group.create_dataset("bits", data=pages, chunks=(2, 20, 33), **hdf5plugin.Bitshuffle())
             group["plain"] = grey
             group["texts"] = ["é", "longer", ""]
@@ -77,6 +81,15 @@ def main() -> None:
             for n in range(4):
                 layout[n] = h5py.VirtualSource(group["plain"])
             group.create_virtual_dataset("virtual", layout)
+    with h5netcdf.File(FILES / "four.nc", "w") as file:
+        file.dimensions = {"t": None, "x": 3, "bare": 2}
+        file.create_variable("x", ("x",), data=np.arange(3.0))
+        file.create_variable("v", ("t", "x"), "i2", chunks=(2, 3), compression="gzip").attrs["scale_factor"] = 0.5
+        file.resize_dimension("t", 4)
+        file["v"][:] = np.arange(12).reshape(4, 3)
+        file.create_variable("group/deep", ("bare", "x"), data=np.zeros((2, 3)))
+        file.create_variable("scalar", data=7)
+        file.attrs["title"] = "made for a test"
 
 
 if __name__ == "__main__":

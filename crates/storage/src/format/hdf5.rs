@@ -21,6 +21,7 @@ mod checksum;
 mod column;
 mod datatype;
 mod dtype;
+mod external;
 mod filters;
 mod group;
 mod header;

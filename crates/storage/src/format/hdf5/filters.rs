@@ -1,5 +1,6 @@
 //! Filters of HDF5, undone. Those that its library does not have by itself, by their registered numbers: bzip2, LZF as
-//! h5py writes it, Blosc, Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard.
+//! h5py writes it, Blosc and Blosc2, Bitshuffle (with LZ4 or Zstandard) as detectors write it, and Zstandard; and LZ4, of
+//! which the library reads one block only.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -22,7 +23,6 @@ pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
     let mut registry = FilterRegistry::new();
     registry.register(32000, Box::new(|filter, data, _| lzf(data, filter.client_data.get(2).copied())));
     registry.register(307, Box::new(|_, data, _| bzip2_stream(data)));
-    registry.register(32001, Box::new(|_, data, _| blosc_chunk(data)));
     registry.register(32008, Box::new(|filter, data, itemsize| bitshuffle(data, &filter.client_data, itemsize)));
     registry.register(32015, Box::new(|_, data, _| zstd_frame(data, None)));
     registry
@@ -31,6 +31,9 @@ pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
 const DEFLATE: u16 = 1;
 const SHUFFLE: u16 = 2;
 const FLETCHER32: u16 = 3;
+const BLOSC: u16 = 32001;
+const LZ4: u16 = 32004;
+const BLOSC2: u16 = 32026;
 
 thread_local! {
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
@@ -62,6 +65,8 @@ pub(super) fn decode(
                 unshuffle(items, &mut whole, size);
                 whole
             }
+            (BLOSC | BLOSC2, _) => blosc_chunk(items, left.unwrap_or(MAX_CHUNK as usize))?,
+            (LZ4, _) => lz4_blocks(items, left.unwrap_or(MAX_CHUNK as usize))?,
             _ => {
                 let limit = left.map(|size| size + 64);
                 apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
@@ -89,11 +94,34 @@ fn bzip2_stream(data: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn blosc_chunk(data: &[u8]) -> Result<Vec<u8>> {
-    blosc::decode(data, bounded(MAX_CHUNK)?).map_err(|e| match e.kind() {
+fn blosc_chunk(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    blosc::decode(data, limit).map_err(|e| match e.kind() {
         ErrorKind::Unsupported => Error::UnsupportedFilter(e.message().to_owned()),
         _ => bad(e.message()),
     })
+}
+
+/// The size of all and of a block, then the blocks, each after its size; one that would not become smaller is stored.
+fn lz4_blocks(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let short = || bad("LZ4 data end too early");
+    let (total, rest) = data.split_first_chunk::<8>().ok_or_else(short)?;
+    let (block, mut rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+    let total = bounded(u64::from_be_bytes(*total))?;
+    if total > limit {
+        return Err(bad("LZ4 data are longer than their chunk"));
+    }
+    let mut out = vec![0; total];
+    for to in out.chunks_mut((u32::from_be_bytes(*block) as usize).max(1)) {
+        let (len, after) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        let (packed, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
+        rest = after;
+        if packed.len() == to.len() {
+            to.copy_from_slice(packed);
+        } else if lz4_flex::block::decompress_into(packed, to).map_err(|e| bad(&e.to_string()))? != to.len() {
+            return Err(short());
+        }
+    }
+    Ok(out)
 }
 
 fn bad(why: &str) -> Error {
@@ -239,12 +267,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lz4_comes_in_blocks() {
+        let packed = lz4_flex::block::compress(&[7; 40]);
+        let size = |size: u32| size.to_be_bytes();
+        let mut data = [size(0), size(83), size(40), size(packed.len() as u32)].concat();
+        data.extend([&packed[..], &size(packed.len() as u32), &packed, &size(3), &[1, 2, 3]].concat());
+        assert_eq!(lz4_blocks(&data, 83).unwrap(), [&[7; 80][..], &[1, 2, 3]].concat());
+        assert!(lz4_blocks(&data, 82).is_err() && lz4_blocks(&data[..data.len() - 1], 83).is_err());
+    }
+
     proptest! {
         #[test]
         fn nonsense_is_an_error_or_something(data in prop::collection::vec(any::<u8>(), 0..200), element in 0u32..9, kind in 0u32..4) {
             let _ = lzf(&data, Some(1000));
             let _ = bitshuffle(&data, &[0, 0, element, 0, kind], 4);
             let _ = zstd_frame(&data, None);
+            let _ = lz4_blocks(&data, 1000);
         }
     }
 }

@@ -23,6 +23,7 @@ use hdf5_reader::{Hdf5File, OpenOptions};
 use moka::sync::Cache;
 
 use super::dtype::{Item, check};
+use super::external::{self, Stretch};
 use crate::format::guard::guarded;
 use crate::place::file::Stamp;
 
@@ -39,6 +40,7 @@ static KNOWN: LazyLock<Cache<(Stamp, String), Arc<Index>>> = LazyLock::new(|| {
             Layout::Chunked { entries, .. } => entries.len() * (80 + 8 * index.shape.len()),
             Layout::Compact(items) => items.len(),
             Layout::Contiguous { .. } => 0,
+            Layout::External(stretches) => 256 * stretches.len(),
         };
         u32::try_from(256 + key.1.len() + chunks).unwrap_or(u32::MAX)
     };
@@ -62,6 +64,8 @@ pub(super) enum Layout {
     Contiguous {
         address: Option<u64>,
     },
+    /// As contiguous, in other files.
+    External(Vec<Stretch>),
     Chunked {
         chunk: Vec<u64>,
         /// By the number of the chunk along each axis.
@@ -122,14 +126,14 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
     let itemsize = dataset.raw_element_size().map_err(damaged)?;
     let header = file.get_or_parse_header(dataset.address()).map_err(damaged)?;
     let mut filters = Vec::new();
-    let mut layout = None;
+    let (mut layout, mut outside, mut fill) = (None, None, None);
     for message in &header.messages {
         match message {
             HdfMessage::FilterPipeline(pipeline) => filters.clone_from(&pipeline.filters),
             HdfMessage::DataLayout(message) => layout = Some(&message.layout),
-            HdfMessage::ExternalFiles(_) => {
-                return Err(Error::unsupported("The items of this dataset lie in other files, which is not read."));
-            }
+            // The library would also take an attribute for it.
+            HdfMessage::FillValue(message) => fill = message.value.clone().or(fill),
+            HdfMessage::ExternalFiles(message) => outside = Some(message),
             _ => {}
         }
     }
@@ -141,6 +145,9 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
     let there = |address: u64| (address != u64::MAX).then(|| address.saturating_add(base));
     let layout = match layout.ok_or_else(|| damaged("a dataset has no layout"))? {
         DataLayout::Compact { data } => Layout::Compact(data.clone().into()),
+        DataLayout::Contiguous { .. } if let Some(outside) = outside => {
+            Layout::External(external::stretches(&file, outside)?)
+        }
         DataLayout::Contiguous { address, .. } => Layout::Contiguous { address: there(*address) },
         DataLayout::Chunked { address, dims, chunk_indexing, .. } => {
             // Some versions count the size of an item as an axis.
@@ -164,7 +171,6 @@ fn parse_with(file: File, path: &str) -> Result<Index> {
             Layout::Chunked { chunk: dims.iter().map(|len| u64::from(*len)).collect(), entries, filters }
         }
     };
-    let fill = dataset.fill_value().and_then(|fill| fill.value.clone());
     let fill = fill.filter(|fill| fill.len() == itemsize && fill.iter().any(|byte| *byte != 0));
     let item = dataset.raw_datatype().map_err(damaged).and_then(|raw| check(&raw));
     let item = item.and_then(|()| Item::of(dataset.dtype()));

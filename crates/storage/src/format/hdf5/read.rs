@@ -17,19 +17,21 @@ mod container;
 mod dataset;
 mod links;
 mod mapping;
+mod netcdf4;
 mod raw;
 mod text;
 mod virtual_dataset;
 mod walk;
 
 use super::dtype::Item;
-use super::filters;
 use super::index::{Index, Layout, damaged};
+use super::{external, filters};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
 use crate::format::chunked::{self, Chunks, Load};
 use crate::format::guard::guarded;
-use crate::format::{Files, Inspected, of_source};
+use crate::format::netcdf::NetCdf;
+use crate::format::{Files, Format, Inspected, of_source};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
@@ -49,7 +51,7 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
         }
     }
     let path = path(source.parameters.get("dataset"))?;
-    let files = of_assets(&source.assets, places)?;
+    let files = of_assets(&source.mimetype, &source.assets, places)?;
     let structure = source.structure.clone();
     let dataset = blocking(move || match structure {
         Structure::Container(_) => {
@@ -66,15 +68,16 @@ pub(super) async fn open(source: &DataSource, places: &Places) -> Result<Arc<dyn
     dataset.await
 }
 
-fn of_assets(assets: &[Asset], places: &Places) -> Result<Source> {
+fn of_assets(media_type: &str, assets: &[Asset], places: &Places) -> Result<Source> {
     let files = of_source(assets, places)?;
-    Ok(Source { files: Arc::new(files), places: places.clone() })
+    let is_netcdf = files.len() == 1 && media_type == NetCdf.media_type();
+    Ok(Source { files: Arc::new(files), places: places.clone(), is_netcdf })
 }
 
 /// Finds out what is at the path that the parameters name, or in the whole file.
 pub(super) async fn inspect(files: &Files, places: &Places) -> Result<Inspected> {
     let path = path(files.parameters.get("dataset"))?;
-    let source = of_assets(&files.assets, places)?;
+    let source = of_assets(&files.media_type, &files.assets, places)?;
     let found = blocking(move || container::open(&source, &path)).await?;
     Ok(Inspected { structure: found.structure(), metadata: found.metadata(), specs: found.specs() })
 }
@@ -125,10 +128,12 @@ pub(super) struct H5Dataset {
     grid: Vec<u64>,
     /// Stands for the dataset among the chunks of its file.
     layout: u64,
+    /// Other files that its items lie in.
+    outside: Vec<Location>,
 }
 
 impl H5Dataset {
-    fn new(location: Location, path: String, structure: ArrayStructure) -> Result<Self> {
+    fn new(location: Location, path: String, structure: ArrayStructure, places: &Places) -> Result<Self> {
         let file = location.open_file()?;
         let index = Index::of(&file, &path).map_err(|e| at(e, &location))?;
         let packed = match &index.item {
@@ -150,12 +155,24 @@ impl H5Dataset {
         }
         let mut hasher = DefaultHasher::new();
         (&path, &grid).hash(&mut hasher);
+        let outside = match &index.layout {
+            Layout::External(stretches) => {
+                external::locate(stretches, &location, places).map_err(|e| at(e, &location))?
+            }
+            _ => Vec::new(),
+        };
         let itemsize = index.itemsize;
-        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish() })
+        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish(), outside })
     }
 
     /// One of several files that continue each other along the first axis, and how long it is there.
-    pub(super) fn part(location: Location, path: &str, dtype: &DType, others: &[u64]) -> Result<(u64, Self)> {
+    pub(super) fn part(
+        location: Location,
+        path: &str,
+        dtype: &DType,
+        others: &[u64],
+        places: &Places,
+    ) -> Result<(u64, Self)> {
         let index = Index::of(&location.open_file()?, path).map_err(|e| at(e, &location))?;
         let len = index.shape.first().copied().unwrap_or_default();
         if index.shape.get(1..) != Some(others) {
@@ -168,7 +185,7 @@ impl H5Dataset {
             ));
         }
         let structure = ArrayStructure::new(dtype.clone(), index.shape.clone());
-        Ok((len, Self::new(location, path.to_owned(), structure)?))
+        Ok((len, Self::new(location, path.to_owned(), structure, places)?))
     }
 
     /// # Errors
@@ -205,7 +222,9 @@ fn grid(index: &Index, structure: &ArrayStructure) -> Vec<u64> {
     match &index.layout {
         _ if structure.shape.is_empty() => Vec::new(),
         Layout::Chunked { chunk, .. } => chunk.clone(),
-        Layout::Contiguous { .. } | Layout::Compact(_) => chunked::stretch(&index.shape, index.itemsize, PIECE),
+        Layout::Contiguous { .. } | Layout::External(_) | Layout::Compact(_) => {
+            chunked::stretch(&index.shape, index.itemsize, PIECE)
+        }
     }
 }
 
@@ -251,9 +270,23 @@ impl Load for OpenDataset {
                 }
                 None => Ok(self.filled()),
             },
-            Layout::Contiguous { address: Some(address) } => self.stretch(index, *address).map(Some),
+            Layout::Contiguous { address: Some(address) } => {
+                let read = |start: u64, items: &mut [u8]| self.read(items, address.saturating_add(start));
+                self.stretch(index, read).map(Some)
+            }
             Layout::Contiguous { address: None } => Ok(self.filled()),
-            Layout::Compact(items) => self.of_compact(index, items).map(Some),
+            Layout::External(stretches) => {
+                let read = |start, items: &mut [u8]| external::read(stretches, &self.dataset.outside, start, items);
+                self.stretch(index, read).map(Some)
+            }
+            Layout::Compact(all) => {
+                let read = |start: u64, items: &mut [u8]| {
+                    let from = all.get(start as usize..).and_then(|rest| rest.get(..items.len()));
+                    items.copy_from_slice(from.ok_or_else(|| damaged("a dataset is shorter than its shape"))?);
+                    Ok(())
+                };
+                self.stretch(index, read).map(Some)
+            }
         };
         loaded.map_err(|e| at(e, &self.dataset.location))
     }
@@ -307,18 +340,10 @@ impl OpenDataset {
     }
 
     /// A stretch of a contiguous dataset; at the end of an axis it is shorter, and zeros follow.
-    fn stretch(&self, index: &[u64], address: u64) -> Result<Bytes> {
+    fn stretch(&self, index: &[u64], read: impl Fn(u64, &mut [u8]) -> Result<()>) -> Result<Bytes> {
         let mut items = vec![0; self.dataset.nbytes()];
         let (start, len) = self.span(index, items.len());
-        self.read(&mut items[..len], address.saturating_add(start))?;
-        Ok(self.packed(items).into())
-    }
-
-    fn of_compact(&self, index: &[u64], all: &Bytes) -> Result<Bytes> {
-        let mut items = vec![0; self.dataset.nbytes()];
-        let (start, len) = self.span(index, items.len());
-        let from = all.get(start as usize..).and_then(|rest| rest.get(..len));
-        items[..len].copy_from_slice(from.ok_or_else(|| damaged("a dataset is shorter than its shape"))?);
+        read(start, &mut items[..len])?;
         Ok(self.packed(items).into())
     }
 

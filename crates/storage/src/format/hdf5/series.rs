@@ -10,7 +10,7 @@ use super::read::{H5Dataset, OpenDataset};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::Use;
 use crate::format::chunked::{self, Chunks, Load};
-use crate::place::Location;
+use crate::place::{Location, Places};
 
 pub(super) struct Series(Arc<Parts>);
 
@@ -30,13 +30,13 @@ struct Part {
 impl Series {
     /// # Errors
     /// `Unprocessable` when a file does not fit, or all together are shorter than the structure.
-    pub(super) fn new(files: Vec<(Location, String)>, structure: ArrayStructure) -> Result<Self> {
+    pub(super) fn new(files: Vec<(Location, String)>, structure: ArrayStructure, places: &Places) -> Result<Self> {
         let Some((wanted, others)) = structure.shape.split_first() else {
             return Err(Error::unprocessable("A dataset without axes lies in one file."));
         };
         let (mut before, mut parts) = (0u64, Vec::with_capacity(files.len()));
         for (file, path) in files {
-            let (len, dataset) = H5Dataset::part(file, &path, &structure.dtype, others)?;
+            let (len, dataset) = H5Dataset::part(file, &path, &structure.dtype, others, places)?;
             parts.push(Part { dataset: Arc::new(dataset), before });
             before = before.saturating_add(len);
         }

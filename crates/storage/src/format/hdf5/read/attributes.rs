@@ -16,19 +16,28 @@ const MAX_BYTES: usize = 256 << 10;
 /// Attributes that say how a library has laid out the file, by references.
 const INTERNAL: [&str; 2] = ["DIMENSION_LIST", "REFERENCE_LIST"];
 
-/// The attributes of an object. What cannot be told is left out: nobody is kept from the data by an odd attribute.
+/// The attributes of an object as metadata.
 pub(super) fn of(object: &Object) -> Json {
-    let all = guarded(|| read(object)).unwrap_or_default();
+    Json::from_value(&Value::Object(shown(object)))
+}
+
+/// The attributes of an object as values. What cannot be told is left out: nobody is kept from the data by an odd attribute.
+pub(super) fn shown(object: &Object) -> Map<String, Value> {
     let mut shown = Map::new();
-    for attribute in all {
+    for attribute in all(object) {
         if INTERNAL.contains(&attribute.name.as_str()) {
             continue;
         }
-        if let Some(Some(value)) = guarded(|| value_of(&attribute)) {
+        if let Some(value) = value_of(&attribute) {
             shown.insert(attribute.name, value);
         }
     }
-    Json::from_value(&Value::Object(shown))
+    shown
+}
+
+/// The attributes of an object as they lie there.
+pub(super) fn all(object: &Object) -> Vec<Attribute> {
+    guarded(|| read(object)).unwrap_or_default()
 }
 
 fn read(object: &Object) -> Vec<Attribute> {
@@ -49,7 +58,11 @@ fn read(object: &Object) -> Vec<Attribute> {
     })
 }
 
-fn value_of(attribute: &Attribute) -> Option<Value> {
+pub(super) fn value_of(attribute: &Attribute) -> Option<Value> {
+    guarded(|| told(attribute)).flatten()
+}
+
+fn told(attribute: &Attribute) -> Option<Value> {
     let text = |text: &String| Value::String(text.trim_end_matches('\0').to_owned());
     if attribute.raw_data.len() > MAX_BYTES {
         return Some(Value::String(format!("(too large to be shown: an array of the shape {:?})", attribute.shape)));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use girih_model::structure::ContainerStructure;
-use girih_model::{Data, Error, Json, Result, Selection, Structure};
+use girih_model::{Data, Error, Json, Result, Selection, Spec, Structure};
 
-use super::attributes;
 use super::dataset::{self, Described};
 use super::walk::{Kind, Object, Opened};
+use super::{attributes, netcdf4};
 use crate::dataset::Dataset;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
@@ -18,6 +18,8 @@ use crate::pool::blocking;
 pub(super) struct Source {
     pub(super) files: Arc<Vec<Location>>,
     pub(super) places: Places,
+    /// One file of netCDF-4.
+    pub(super) is_netcdf: bool,
 }
 
 impl Source {
@@ -50,25 +52,39 @@ pub(super) struct H5Group {
     above: Arc<Vec<Object>>,
     metadata: Json,
     keys: Vec<String>,
+    specs: Vec<Spec>,
 }
 
 impl H5Group {
     fn new(source: Source, path: String, object: Object, above: Arc<Vec<Object>>) -> Result<Self> {
-        let keys = object.members()?.links.iter().map(|link| link.name.clone()).collect();
-        let metadata = attributes::of(&object);
-        Ok(Self { source, path, object, above, metadata, keys })
+        let (keys, specs) = keys(&source, &object)?;
+        let metadata = if source.is_netcdf { netcdf4::metadata(&object) } else { attributes::of(&object) };
+        Ok(Self { source, path, object, above, metadata, keys, specs })
     }
+}
+
+/// The names of what a group has, and the conventions that it follows.
+fn keys(source: &Source, group: &Object) -> Result<(Vec<String>, Vec<Spec>)> {
+    if source.is_netcdf {
+        return netcdf4::keys(group);
+    }
+    Ok((group.members()?.links.iter().map(|link| link.name.clone()).collect(), Vec::new()))
 }
 
 /// Opens whatever is at a path. May block.
 pub(super) fn open(source: &Source, path: &str) -> Result<Arc<dyn Dataset>> {
     let object = source.object(path)?;
-    opened(source.clone(), path.to_owned(), object, Arc::default())
+    let is_netcdf = source.is_netcdf || source.files.len() == 1 && netcdf4::is_one(&Object::root(object.file.clone())?);
+    opened(Source { is_netcdf, ..source.clone() }, path.to_owned(), object, Arc::default())
 }
 
 fn opened(source: Source, path: String, object: Object, above: Arc<Vec<Object>>) -> Result<Arc<dyn Dataset>> {
     match object.kind()? {
         Kind::Group => Ok(Arc::new(H5Group::new(source, path, object, above)?)),
+        Kind::Dataset if source.is_netcdf => {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            dataset::open(Described::of_variable(&object, name)?, &source.places)
+        }
         Kind::Dataset => dataset::open(Described::of(&source, &path, &object)?, &source.places),
         Kind::Other => Err(Error::unsupported(format!("{path:?} is a datatype with a name, not data."))),
     }
@@ -84,16 +100,20 @@ impl Dataset for H5Group {
         self.metadata.clone()
     }
 
+    fn specs(&self) -> Vec<Spec> {
+        self.specs.clone()
+    }
+
     async fn read(&self, _: &Selection) -> Result<Data> {
         Err(Error::unsupported("A group of a file is not read as one. Read its children."))
     }
 
     async fn keys(&self) -> Result<Vec<String>> {
-        let object = self.object.clone();
+        let (source, object) = (self.source.clone(), self.object.clone());
         // It may have grown.
         blocking(move || {
             let now = Object { file: Opened::open(object.file.location.clone())?, ..object };
-            Ok(now.members()?.links.iter().map(|link| link.name.clone()).collect())
+            Ok(keys(&source, &now)?.0)
         })
         .await
     }
@@ -106,7 +126,9 @@ impl Dataset for H5Group {
         let (path, mut above) = (format!("{}/{key}", self.path), self.above.to_vec());
         blocking(move || {
             let here = Object { file: Opened::open(object.file.location.clone())?, ..object.clone() };
-            let Some(child) = here.at(&key, &source.places)? else { return Ok(None) };
+            let link = if source.is_netcdf { netcdf4::link(&here, &key)? } else { Some(key.clone()) };
+            let Some(link) = link else { return Ok(None) };
+            let Some(child) = here.at(&link, &source.places)? else { return Ok(None) };
             above.push(object);
             if above.iter().any(|group| group.is(&child)) {
                 return Err(Error::gone(format!("The link {key:?} leads back to a group that it lies in.")));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::dtype::{Endianness, Kind, ScalarType};
 use girih_model::structure::array::Chunks;
-use girih_model::{ArrayData, ArrayStructure, DType, Data, Error, Json, Result, Selection, Structure};
+use girih_model::{ArrayData, ArrayStructure, DType, Data, Error, Json, Result, Selection, Spec, Structure};
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::dataspace::DataspaceType;
 use hdf5_reader::messages::layout::DataLayout;
@@ -17,7 +17,7 @@ use super::super::index::damaged;
 use super::super::series::Series;
 use super::container::Source;
 use super::walk::Object;
-use super::{H5Array, H5Dataset, attributes, text, virtual_dataset};
+use super::{H5Array, H5Dataset, attributes, netcdf4, text, virtual_dataset};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked;
 use crate::format::reshaped::reshaped;
@@ -27,6 +27,7 @@ use crate::place::{Location, Places};
 pub(super) struct Described {
     pub(super) structure: ArrayStructure,
     pub(super) metadata: Json,
+    specs: Vec<Spec>,
     objects: Vec<Object>,
 }
 
@@ -46,7 +47,21 @@ impl Described {
         for file in source.files.iter().skip(1) {
             objects.push(source.object_in(file, path)?);
         }
-        Ok(Self { structure: structure_of(&objects)?, metadata: attributes::of(object), objects })
+        let structure = structure_of(&objects)?;
+        Ok(Self { structure, metadata: attributes::of(object), specs: Vec::new(), objects })
+    }
+
+    /// A variable of netCDF: its dimensions have names, and a scalar has none.
+    pub(super) fn of_variable(object: &Object, name: &str) -> Result<Self> {
+        let (natural, shape) = (natural(object)?, shape_of(object)?);
+        let dims = netcdf4::dims(object, name, &shape);
+        let specs = netcdf4::specs(name, &dims);
+        let structure = match shape.len() == natural.shape.len() {
+            true => natural,
+            false => ArrayStructure::new(natural.dtype, shape),
+        };
+        let structure = ArrayStructure { dims: Some(dims), ..structure };
+        Ok(Self { structure, metadata: netcdf4::metadata(object), specs, objects: vec![object.clone()] })
     }
 }
 
@@ -168,9 +183,9 @@ fn whole(shape: &Shape, dtype: &DType, at: usize, len: u64) -> u64 {
 
 /// Opens a dataset with the structure that its files have. May block.
 pub(super) fn open(described: Described, places: &Places) -> Result<Arc<dyn Dataset>> {
-    let Described { structure, metadata, objects } = described;
+    let Described { structure, metadata, specs, objects } = described;
     let dataset = with_structure(objects, structure, places)?;
-    Ok(Arc::new(WithAttributes { dataset, metadata }))
+    Ok(Arc::new(WithAttributes { dataset, metadata, specs }))
 }
 
 /// Opens datasets that are to have this structure together.
@@ -179,6 +194,9 @@ pub(super) fn with_structure(
     structure: ArrayStructure,
     places: &Places,
 ) -> Result<Arc<dyn Dataset>> {
+    if structure.nbytes() == Some(0) {
+        return Ok(Arc::new(Hollow(structure)));
+    }
     // A growing dataset may be shorter, or longer, than it was registered; all else is another shape of the same items.
     if let Ok(natural) = structure_of(&objects)
         && !structure.shape.is_empty()
@@ -194,24 +212,25 @@ pub(super) fn with_structure(
     }
     let items: Vec<Item> = objects.iter().filter_map(|object| Some(Shape::of(object).ok()?.item)).collect();
     let is = |item: &Item| items.contains(item);
-    if is(&Item::Text) && structure.nbytes() != Some(0) {
+    if is(&Item::Text) {
         return text::open(objects, structure);
     }
-    let places = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
-    let mut places: Vec<(Location, String)> = places.collect();
-    Ok(match places.len() {
-        _ if structure.nbytes() == Some(0) || is(&Item::List) => Arc::new(Hollow(structure)),
+    let files = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
+    let mut files: Vec<(Location, String)> = files.collect();
+    Ok(match files.len() {
+        _ if is(&Item::List) => Arc::new(Hollow(structure)),
         1 => {
-            let (location, path) = places.remove(0);
-            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure)?)))
+            let (location, path) = files.remove(0);
+            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure, places)?)))
         }
-        _ => Arc::new(Series::new(places, structure)?),
+        _ => Arc::new(Series::new(files, structure, places)?),
     })
 }
 
 struct WithAttributes {
     dataset: Arc<dyn Dataset>,
     metadata: Json,
+    specs: Vec<Spec>,
 }
 
 #[async_trait]
@@ -222,6 +241,10 @@ impl Dataset for WithAttributes {
 
     fn metadata(&self) -> Json {
         self.metadata.clone()
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        self.specs.clone()
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {

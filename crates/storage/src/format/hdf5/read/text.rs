@@ -16,8 +16,8 @@ use crate::format::chunked::plan::Plan;
 use crate::format::chunked::recent::Use;
 use crate::format::chunked::{self, Chunks, Load};
 use crate::format::guard::guarded;
-use crate::place::Location;
 use crate::place::file::Stamp;
+use crate::place::{Location, Places};
 
 /// Most items that are looked through for the longest.
 const MAX_ITEMS: u64 = 64 << 20;
@@ -33,7 +33,9 @@ static LONGEST: LazyLock<Cache<(Stamp, u64), usize>> =
 fn references(object: &Object, shape: &[u64]) -> Result<Arc<H5Dataset>> {
     let size = 8 + usize::from(object.file.hdf5.superblock().offset_size);
     let structure = ArrayStructure::new(DType::of(&format!("V{size}")), shape.to_vec());
-    Ok(Arc::new(H5Dataset::new(object.file.location.clone(), object.path.clone(), structure)?))
+    // They refer to the file itself: no other has them.
+    let places = Places::default();
+    Ok(Arc::new(H5Dataset::new(object.file.location.clone(), object.path.clone(), structure, &places)?))
 }
 
 /// Bytes of the longest text: references begin with the length. May block.
@@ -81,7 +83,7 @@ pub(super) fn open(objects: Vec<Object>, structure: ArrayStructure) -> Result<Ar
         before += rows;
     }
     let grid = match parts.as_slice() {
-        [one] if !one.references.grid().is_empty() => one.references.grid().to_vec(),
+        [one] if one.references.grid().len() == structure.shape.len() => one.references.grid().to_vec(),
         // Rows come from one file or another.
         [first, ..] => {
             let others = first.references.grid().get(1..).unwrap_or_default();

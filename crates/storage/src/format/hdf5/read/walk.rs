@@ -37,6 +37,18 @@ pub(super) struct Members {
     by_name: HashMap<String, usize>,
 }
 
+impl Members {
+    pub(super) fn find(&self, name: &str) -> Option<&Link> {
+        self.links.get(*self.by_name.get(name)?)
+    }
+
+    /// What an object of the same file is called here.
+    pub(super) fn name_of(&self, address: u64) -> Option<&str> {
+        let is = |link: &&Link| matches!(link.target, Target::Object(here) if here == address);
+        self.links.iter().find(is).map(|link| link.name.as_str())
+    }
+}
+
 /// An open file.
 pub(super) struct Opened {
     pub(super) location: Location,
@@ -153,7 +165,7 @@ impl Object {
                 return Ok(None);
             }
             let members = here.members()?;
-            let Some(link) = members.by_name.get(name).and_then(|n| members.links.get(*n)) else { return Ok(None) };
+            let Some(link) = members.find(name) else { return Ok(None) };
             here = here.target(link, places, links)?;
         }
         Ok(Some(here))
