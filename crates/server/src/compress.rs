@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use girih_model::{Error, ResultExt};
+use girih_model::Error;
 use hyper::body::Body as HttpBody;
 
 use crate::envelope::vary;
@@ -72,7 +72,13 @@ async fn encode(response: Response, candidates: &[Coding], length: Option<u64>) 
     let (mut parts, body) = response.into_parts();
     let itemsize = parts.extensions.get::<Itemsize>().map_or(1, |size| size.0);
     let pieces = body.into_data_stream().map(|piece| {
-        piece.or_error(|_| Error::internal("Internal server error").context("compressing a body that broke off"))
+        // If nothing has gone out yet, the caller is told why.
+        piece.map_err(|e| {
+            let why = std::iter::successors(Some(&e as &dyn std::error::Error), |e| e.source());
+            let why = why.filter_map(|e| e.downcast_ref::<Error>()).next().cloned();
+            why.unwrap_or_else(|| Error::internal("Internal server error").with_source(e))
+                .context("compressing a body that broke off")
+        })
     });
     let choice = match parts.extensions.get::<Download>() {
         Some(Download) => Ok(streamed(candidates, pieces.boxed(), length)),

@@ -24,6 +24,8 @@ const AT_ONCE: usize = 8;
 const BATCH: usize = 1000;
 /// Files of sequences that are sent at once.
 const BATCH_FILES: usize = 40_000;
+/// Nodes that are taken out at the same time: they share the wait for the disk.
+const DELETED_AT_ONCE: usize = 32;
 /// Deepest directory that is looked into.
 const MAX_DEPTH: usize = 60;
 
@@ -56,6 +58,8 @@ pub(super) struct Seen {
 struct Known {
     /// Tells whether its files have changed.
     signature: u64,
+    /// How many files it stands for.
+    members: usize,
     /// Of the nodes that it has become.
     keys: Vec<String>,
 }
@@ -171,7 +175,7 @@ impl Registrar {
             None => Vec::new(),
         };
         let is_new = before.is_none();
-        let mut before = before.map(|seen| seen.candidates).unwrap_or_default();
+        let (mut before, containers) = before.map(|seen| (seen.candidates, seen.directories)).unwrap_or_default();
         let mut seen = Seen {
             container: path.clone(),
             location: directory.clone(),
@@ -183,8 +187,9 @@ impl Registrar {
         let mut changed = Vec::new();
         for candidate in found.candidates {
             let key = candidate.key.clone();
+            let known = before.get(&key).map_or(0, |known| known.members);
             let settled = match &mut self.settling {
-                Some(settling) => settling.settled(&directory.absolute(), candidate),
+                Some(settling) => settling.settled(&directory.absolute(), candidate, known),
                 None => Some(candidate),
             };
             let Some(candidate) = settled else {
@@ -205,6 +210,7 @@ impl Registrar {
                 .map(async |(key, signature, candidate)| (key, signature, inspect(storage, path, candidate).await));
             let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
             for (key, signature, looked) in looked {
+                let members = looked.iter().map(|found| found.candidate.members.len()).sum();
                 let mut keys = Vec::with_capacity(looked.len());
                 for found in looked {
                     match &found.item {
@@ -220,19 +226,18 @@ impl Registrar {
                     }
                 }
                 if !keys.is_empty() {
-                    seen.candidates.insert(key, Known { signature, keys });
+                    seen.candidates.insert(key, Known { signature, members, keys });
                 }
             }
         }
         let mut keep: HashSet<&String> = seen.candidates.values().flat_map(|known| &known.keys).collect();
         keep.extend(below.iter().map(|(key, _)| key));
-        let gone: Vec<&String> = there.iter().filter(|key| !keep.contains(key)).collect();
-        for key in gone {
-            self.remove(path.child(key)?).await?;
-        }
+        let gone = there.iter().filter(|key| !keep.contains(key)).map(|key| path.child(key));
+        self.remove(gone.collect::<Result<_>>()?).await?;
         let mut next = Vec::with_capacity(below.len());
         for (key, location) in below {
-            if !there.contains(&key) {
+            // What is there under this key may be something else.
+            if !containers.contains(&key) {
                 self.push(None, container(path, &key)).await?;
             }
             let new = is_new || !self.seen.contains_key(&location.absolute());
@@ -315,16 +320,25 @@ impl Registrar {
         Ok(())
     }
 
-    async fn remove(&mut self, path: NodePath) -> Result<()> {
+    async fn remove(&mut self, paths: Vec<NodePath>) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         // What waits to be made must not come after.
         self.flush().await?;
-        let outcome = match self.target.delete(&path).await {
-            // There is data in it that the server keeps itself.
-            Err(e) if e.kind() == ErrorKind::Conflict => return Ok(()),
-            deleted => deleted.map(|()| Outcome::Removed { path: path.as_str().to_owned() })?,
-        };
-        self.seen.retain(|_, seen| seen.container.below(&path).is_none());
-        (self.report)(Record { file: String::new(), files: 0, outcome });
+        let target = self.target.clone();
+        let deleted = stream::iter(paths).map(async |path| (target.delete(&path).await, path));
+        let mut deleted = deleted.buffered(DELETED_AT_ONCE);
+        while let Some((deleted, path)) = deleted.next().await {
+            match deleted {
+                // There is data in it that the server keeps itself.
+                Err(e) if e.kind() == ErrorKind::Conflict => continue,
+                deleted => deleted?,
+            }
+            let outcome = Outcome::Removed { path: path.as_str().to_owned() };
+            self.seen.retain(|_, seen| seen.container.below(&path).is_none());
+            (self.report)(Record { file: String::new(), files: 0, outcome });
+        }
         Ok(())
     }
 }

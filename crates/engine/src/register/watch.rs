@@ -1,6 +1,7 @@
 //! Following a directory: what changes in it is registered again, and nothing else.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -36,6 +37,8 @@ struct Changes {
 /// Tells of changes from now on.
 pub struct Watch {
     root: PathBuf,
+    /// Which directory that was when it began.
+    identity: Option<(u64, u64)>,
     changes: Arc<Changes>,
     /// Stops when it is dropped.
     _watcher: Option<Box<dyn Watcher + Send + Sync>>,
@@ -54,18 +57,24 @@ impl Watch {
         let watcher = watcher.inspect_err(|e| {
             tracing::warn!(error = %e, "changes are not told by the system here: they are looked for every {ROUND:?}");
         });
-        Self { root: root.to_path_buf(), changes, _watcher: watcher.ok() }
+        Self { root: root.to_path_buf(), identity: identity(root), changes, _watcher: watcher.ok() }
     }
 
     /// Registers what changes, for ever.
     ///
     /// # Errors
-    /// When the catalog cannot be reached.
+    /// When the catalog cannot be reached, `Gone` when the directory was removed or replaced.
     pub async fn follow(&self, registrar: &mut Registrar) -> Result<()> {
         registrar.settling = Some(Settling::default());
         loop {
             let wait = if registrar.is_unsettled() { SETTLED } else { ROUND };
             let told = timeout(wait, self.changes.some.notified()).await.is_ok();
+            if identity(&self.root) != self.identity {
+                return Err(Error::gone(format!(
+                    "{} was removed or replaced. Start again to follow what is there now.",
+                    self.root.display()
+                )));
+            }
             let began = Instant::now();
             let mut changed = BTreeSet::new();
             // A burst is one change.
@@ -92,6 +101,10 @@ impl Watch {
             }
         }
     }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 fn is_fatal(e: &Error) -> bool {
@@ -136,8 +149,8 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// What of a candidate may be looked at; `None` when nothing.
-    pub(super) fn settled(&mut self, directory: &Path, mut candidate: Candidate) -> Option<Candidate> {
+    /// What of a candidate may be looked at; `None` when nothing, or less than the files that are known of it.
+    pub(super) fn settled(&mut self, directory: &Path, mut candidate: Candidate, known: usize) -> Option<Candidate> {
         let now = SystemTime::now();
         let is_young = |modified: SystemTime| now.duration_since(modified).is_ok_and(|age| age < SETTLED);
         if !is_young(candidate.modified()) {
@@ -148,9 +161,11 @@ impl Settling {
         }
         self.unsettled.insert(directory.to_path_buf());
         if candidate.is_sequence {
-            // The frames that are finished.
-            candidate.members.retain(|member| !is_young(member.modified));
-            return (!candidate.members.is_empty()).then_some(candidate);
+            // Without the frames at the end that are not finished; one that is written anew keeps its place.
+            while candidate.members.last().is_some_and(|last| is_young(last.modified)) {
+                candidate.members.pop();
+            }
+            return (candidate.members.len() >= known.max(1)).then_some(candidate);
         }
         let path = candidate.members.first()?.location.absolute();
         let since = *self.waiting.entry(path.clone()).or_insert_with(Instant::now);

@@ -69,9 +69,6 @@ fn told(attribute: &Attribute) -> Option<Value> {
     }
     let items: Vec<Value> = match (&attribute.decoded_strings, &attribute.datatype) {
         (Some(strings), _) => strings.iter().map(text).collect(),
-        (None, Datatype::VarLen { .. }) if attribute.shape.is_empty() => {
-            vec![Value::String(String::from_utf8_lossy(&attribute.raw_data).into_owned())]
-        }
         (None, datatype) => {
             let size = size_of(datatype)?;
             let count = attribute.shape.iter().product::<u64>() as usize;
