@@ -153,6 +153,24 @@ def test_one_bad_file_spoils_no_other(files, start, girih, tmp_path):
     assert client["kept"].read()[2] == 2 and client["table"].read()[3] == 3
 
 
+def test_frames_that_join_find_their_place(files, start, girih):
+    server = start("catalog", "--read", files)
+    client = server.client()
+    for joins, expected in [([], [1, 2, 10]), ([12, 15], [1, 2, 10, 12, 15]), ([5], [1, 2, 5, 10, 12, 15]), ([2], [1, 2, 5, 10, 12, 15])]:
+        for n in joins:
+            tifffile.imwrite(files / f"frame{n}.tif", np.full((4, 5), n, "u2"))
+        assert girih("register", server.url, files).returncode == 0
+        assert client["frame"].read()[:, 0, 0].tolist() == expected
+        assert [asset.num for asset in client["frame"].data_sources()[0].assets] == list(range(len(expected)))
+    (files / "notes.txt").unlink()
+    (files / "notes.txt").mkdir()
+    write_csv(files / "notes.txt" / "b.csv", "1,2")
+    for _ in range(2):
+        done = girih("register", server.url, files)
+        assert done.returncode == 0, done.stderr
+        assert "b" in client["notes"]
+
+
 def test_keys_never_collide(files, start, girih):
     write_csv(files / "frame.csv", "1,2")
     tifffile.imwrite(files / "frame5.tif", np.zeros((6, 7), "u2"))

@@ -1,7 +1,5 @@
 //! A catalog in this process.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 use girih_model::{ErrorKind, Family, Management, NodePath, Result};
 
@@ -46,13 +44,14 @@ impl Target for Local {
             (Some(old), Some(new)) => (old, new),
             _ => return self.put_anew(&path, &parent, create).await,
         };
-        let found: HashSet<&str> = new.assets.iter().map(|asset| asset.data_uri.as_str()).collect();
-        let has_all = old.assets.iter().all(|asset| found.contains(asset.data_uri.as_str()));
+        // A frame that joins among the others moves those after it.
+        let begins_alike = old.assets.len() <= new.assets.len()
+            && old.assets.iter().zip(&new.assets).all(|(old, new)| old.data_uri == new.data_uri);
         let is_same_kind = old.management == Management::External
             && old.mimetype == new.mimetype
             && old.parameters == new.parameters
             && there.family == create.family
-            && has_all;
+            && begins_alike;
         if !is_same_kind {
             return self.put_anew(&path, &parent, create).await;
         }

@@ -61,13 +61,15 @@ impl Target for Remote {
     }
 }
 
-/// Whether the new data source is the old one with other content, or more files.
+/// Whether the new data source is the old one with other content, or more files after those that it has: a frame that
+/// joins among the others moves those after it.
 fn is_grown(old: &Value, new: &DataSource) -> bool {
     let field = |name: &str| old.get(name).cloned().unwrap_or_default();
     let assets = field("assets");
-    let mut uris = assets.as_array().into_iter().flatten().filter_map(|asset| asset.get("data_uri")?.as_str());
+    let uris: Vec<_> = assets.as_array().into_iter().flatten().map(|asset| asset.get("data_uri")).collect();
     field("management") == json!("external")
         && field("mimetype") == json!(new.mimetype)
         && field("parameters") == json!(new.parameters)
-        && uris.all(|uri| new.assets.iter().any(|asset| asset.data_uri == uri))
+        && uris.len() <= new.assets.len()
+        && uris.iter().zip(&new.assets).all(|(old, new)| old.and_then(Value::as_str) == Some(&new.data_uri))
 }
