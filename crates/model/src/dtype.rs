@@ -129,7 +129,22 @@ pub struct Field {
 impl Field {
     /// Bytes of this field within an item.
     pub fn itemsize(&self) -> usize {
-        self.dtype.itemsize() * self.shape.iter().flatten().product::<usize>()
+        let lengths = self.shape.iter().flatten();
+        lengths.fold(self.dtype.itemsize(), |bytes, len| bytes.saturating_mul(*len))
+    }
+}
+
+impl StructType {
+    /// Fields one after another, without gaps.
+    ///
+    /// # Errors
+    /// `Unprocessable` when an item would be larger than [`MAX_ITEMSIZE`].
+    pub fn packed(fields: Vec<Field>) -> Result<Self> {
+        let itemsize = fields.iter().map(Field::itemsize).fold(0, usize::saturating_add);
+        if itemsize > MAX_ITEMSIZE {
+            return Err(Error::unprocessable("An item of this structured dtype would be too large."));
+        }
+        Ok(Self { itemsize, fields })
     }
 }
 

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     StorageFull,
     /// The disk fails, or may not be written: nothing that the caller can mend, but must hear.
     StorageFailed,
+    /// A file is not whole, or not what it says: others write it, and it was not done well, or not yet.
+    Damaged,
     /// Our fault.
     Internal,
 }
@@ -77,6 +79,7 @@ constructors! {
     unsupported_media_type => UnsupportedMediaType,
     busy => Busy,
     storage_failed => StorageFailed,
+    damaged => Damaged,
     internal => Internal,
 }
 

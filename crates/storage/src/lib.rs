@@ -9,6 +9,7 @@ mod buffers;
 pub(crate) mod conformance;
 pub mod dataset;
 pub mod format;
+mod growing;
 pub mod item;
 pub mod place;
 pub mod pool;

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use girih_model::node::Management;
 use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result, Structure};
 
 use crate::dataset::Dataset;
 use crate::format::{self, Files, Inspected};
+use crate::growing::{self, Growing};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
@@ -39,7 +41,16 @@ impl Storage {
         let format = format::by_media_type(&source.mimetype)
             .filter(|format| format.opens().contains(&source.family()))
             .ok_or_else(|| unreadable(&source.mimetype))?;
-        format.open(source, &self.options.places).await
+        let opened = format.open(source, &self.options.places).await;
+        if source.management != Management::External {
+            return opened;
+        }
+        let files = source.assets.iter().filter_map(|asset| self.options.places.locate(&asset.data_uri).ok());
+        let files = growing::Files::new(files);
+        match opened {
+            Ok(dataset) => Ok(Arc::new(Growing { dataset, files })),
+            Err(e) => Err(files.judge(e)),
+        }
     }
 
     /// Finds out what is in files, so that they can be registered.

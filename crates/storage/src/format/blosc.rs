@@ -9,11 +9,11 @@ mod lz;
 use chunk::Chunk;
 
 fn damaged(why: &str) -> Error {
-    Error::storage_failed(format!("A chunk that Blosc has compressed is damaged: {why}."))
+    Error::damaged(format!("A chunk that Blosc has compressed is damaged: {why}."))
 }
 
 /// # Errors
-/// `StorageFailed` for what is damaged or has more than `limit` bytes, `Unsupported` for filters and codecs of others.
+/// `Damaged` for what is damaged or has more than `limit` bytes, `Unsupported` for filters and codecs of others.
 pub(super) fn decode(stored: &[u8], limit: usize) -> Result<Vec<u8>> {
     if frame::begins(stored) {
         return frame::decode(stored, limit);

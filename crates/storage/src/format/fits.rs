@@ -58,7 +58,7 @@ impl Format for Fits {
 }
 
 fn damaged(why: &str) -> Error {
-    Error::unprocessable(format!("The FITS file cannot be read: {why}."))
+    Error::damaged(format!("The FITS file cannot be read: {why}."))
 }
 
 /// The units that hold data, by name.
@@ -161,7 +161,7 @@ impl Load for Open {
         // At the end of an axis it is shorter; what follows is not looked at.
         let len = (items.len() as u64).min(stride - start) as usize;
         self.file.read_exact_at(&mut items[..len], unit.begin + start).or_error(|_| {
-            Error::busy("The FITS file is shorter than it says. It may still be written: try again.")
+            Error::damaged("The FITS file is shorter than it says.")
                 .context(format!("reading {}", location.absolute().display()))
         })?;
         Ok(Some(match &unit.values {

@@ -202,7 +202,7 @@ impl Load for Open {
         // At the end of an axis it is shorter; what follows is not looked at.
         let len = (items.len() as u64).min(end.saturating_sub(start - base)) as usize;
         self.file.read_exact_at(&mut items[..len], start).or_error(|_| {
-            Error::busy("The netCDF file is shorter than it says. It may still be written: try again.")
+            Error::damaged("The netCDF file is shorter than it says.")
                 .context(format!("reading {}", location.absolute().display()))
         })?;
         Ok(Some(items.into()))

@@ -236,16 +236,14 @@ impl Items {
     }
 
     /// # Errors
-    /// `Busy` when the file does not reach so far yet.
+    /// `Damaged` when the file does not reach so far yet.
     fn check_there(&self, region: &Fitted) -> Result<()> {
         let (Some(rows), Some(axis)) = (self.header.shape.first(), region.0.first()) else { return Ok(()) };
         let empty = region.0.iter().any(|axis| axis.count == 0);
         let last = if axis.step > 0 && axis.count > 0 { axis.at(axis.count - 1) } else { axis.start };
         if !empty && last >= *rows {
-            return Err(Error::busy(format!(
-                "The file has {rows} rows so far, and row {last} was asked for. It may still be growing: try again."
-            ))
-            .context(self.context.clone()));
+            return Err(Error::damaged(format!("The file has {rows} rows so far, and row {last} was asked for."))
+                .context(self.context.clone()));
         }
         Ok(())
     }
@@ -274,7 +272,7 @@ impl Items {
         let total = self.header.shape.iter().product::<u64>().saturating_mul(self.itemsize as u64);
         let len = buffer.len().min(total.saturating_sub(start) as usize);
         let read = self.file.read_exact_at(&mut buffer[..len], self.header.length + start);
-        read.or_error(|_| Error::busy("The file is shorter than it says. It may still be written: try again."))
+        read.or_error(|_| Error::damaged("The file is shorter than it says."))
             .map_err(|e| e.context(self.context.clone()))
     }
 

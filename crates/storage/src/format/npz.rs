@@ -66,7 +66,7 @@ impl Format for Npz {
 }
 
 fn damaged(why: &dyn std::fmt::Display) -> Error {
-    Error::unprocessable(format!("The NumPy archive cannot be read: {why}."))
+    Error::damaged(format!("The NumPy archive cannot be read: {why}."))
 }
 
 fn archive(file: File) -> Result<ZipArchive<BufReader<File>>> {

@@ -97,7 +97,7 @@ impl Raster {
 }
 
 fn damaged(name: &str, why: &dyn std::fmt::Display) -> Error {
-    Error::storage_failed(format!("The {name} file cannot be read: {why}."))
+    Error::damaged(format!("The {name} file cannot be read: {why}."))
 }
 
 impl sequence::Frames for Raster {

@@ -19,7 +19,7 @@ use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use super::foreign::{Foreign, no_such_column};
-use super::infer::{Column, is_missing, number, truth};
+use super::infer::{Column, MAX_COLUMNS, is_missing, number, truth};
 use super::records::{Dialect, Record, Splitter};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::Use;
@@ -112,8 +112,7 @@ fn structure(files: &[Location], foreign: &Foreign) -> Result<ArrayStructure> {
             .into_iter()
             .map(|(name, scalar)| Field { name, dtype: DType::Scalar(scalar), shape: None })
             .collect();
-        let itemsize = fields.iter().map(Field::itemsize).sum();
-        (DType::Struct(StructType { itemsize, fields }), 1)
+        (DType::Struct(StructType::packed(fields)?), 1)
     };
     let rows: u64 = inference.rows.iter().sum();
     let lengths = match foreign.nrows {
@@ -171,6 +170,11 @@ impl Table {
         let [_, width] = structure.shape[..] else {
             return Err(Error::unprocessable("An array in CSV files has two axes: rows and columns."));
         };
+        if width > MAX_COLUMNS as u64 {
+            return Err(Error::unprocessable(format!(
+                "An array in CSV files has at most {MAX_COLUMNS} columns, and {width} are registered. Register it again."
+            )));
+        }
         let scalars = match &structure.dtype {
             DType::Scalar(scalar) => vec![scalar.clone(); usize::try_from(width).unwrap_or_default()],
             DType::Struct(fields) => {
@@ -355,9 +359,7 @@ impl Chunks for Table {
         }
         let (there, wanted) = (files.iter().map(|(_, rows)| rows.count).sum::<u64>(), self.structure.shape[0]);
         if there < wanted && !self.is_padded {
-            return Err(Error::busy(format!(
-                "The file has {there} rows so far, and {wanted} are registered. It may still be growing: try again."
-            )));
+            return Err(Error::damaged(format!("The file has {there} rows so far, and {wanted} are registered.")));
         }
         Ok(Open { table: self.clone(), files })
     }

@@ -13,7 +13,7 @@ use super::records::{Dialect, Record, Splitter};
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 /// Most columns of a file.
-const MAX_COLUMNS: usize = 1 << 16;
+pub(super) const MAX_COLUMNS: usize = 1 << 16;
 
 /// What counts as a missing value.
 const MISSING: [&str; 18] = [

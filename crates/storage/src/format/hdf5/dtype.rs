@@ -5,6 +5,8 @@ use girih_model::{DType, Error, Result};
 use hdf5_reader::error::ByteOrder;
 use hdf5_reader::messages::datatype::{CompoundField, Datatype, StringSize, VarLenKind};
 
+/// Most pieces that an item is put together of.
+const MAX_RUNS: usize = 1 << 16;
 /// Deepest nesting of compounds.
 const MAX_DEPTH: usize = 16;
 
@@ -61,7 +63,8 @@ fn size_of(datatype: &Datatype) -> usize {
 fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Vec<(usize, usize)>, depth: usize) -> Result<DType> {
     let unsupported = |what: &str| Error::unsupported(format!("Datasets of {what} are not read."));
     let depth = depth.checked_sub(1).ok_or_else(|| unsupported("such deeply nested compounds"))?;
-    if let Datatype::Compound { fields, .. } = datatype {
+    if let Datatype::Compound { fields, size: whole } = datatype {
+        let end = at + *whole as usize;
         if let Some(complex) = complex(fields) {
             push(runs, at, complex.itemsize());
             return Ok(complex);
@@ -71,18 +74,29 @@ fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Vec<(usize, usize)>, dept
                 Datatype::Array { base, dims } => (&**base, Some(dims.iter().map(|len| *len as usize).collect())),
                 other => (other, None),
             };
-            let count: usize = shape.iter().flatten().product();
             let (start, size) = (at + field.byte_offset as usize, size_of(inner));
-            let mut dtype = None;
-            for n in 0..count {
-                dtype = Some(dtype_of(inner, start + n * size, runs, depth)?);
+            let within = size_of(&field.datatype).checked_add(start).is_some_and(|last| last <= end);
+            let count = if size == 0 || !within { 0 } else { size_of(&field.datatype) / size };
+            if count == 0 {
+                return Err(unsupported("compounds with fields that are empty or reach beyond them"));
             }
-            let dtype = dtype.ok_or_else(|| unsupported("compounds with empty arrays"))?;
+            let mut one = Vec::new();
+            let dtype = dtype_of(inner, 0, &mut one, depth)?;
+            if runs.len() + one.len() * if one == [(0, size)] { 1 } else { count } > MAX_RUNS {
+                return Err(unsupported("compounds of so many parts"));
+            }
+            match one.as_slice() {
+                [(0, all)] if *all == size => push(runs, start, count * size),
+                _ => (0..count).for_each(|n| one.iter().for_each(|(at, len)| push(runs, start + n * size + at, *len))),
+            }
             Ok(Field { name: field.name.clone(), dtype, shape })
         });
-        let fields = fields.collect::<Result<Vec<_>>>()?;
-        let itemsize = fields.iter().map(Field::itemsize).sum();
-        return Ok(DType::Struct(StructType { itemsize, fields }));
+        let dtype = StructType::packed(fields.collect::<Result<Vec<_>>>()?)?;
+        // Fields that overlap would be more than what they are made of.
+        if dtype.itemsize > *whole as usize {
+            return Err(unsupported("compounds with fields that overlap"));
+        }
+        return Ok(DType::Struct(dtype));
     }
     let scalar = |kind, size: usize, order: Option<&ByteOrder>, units: Option<String>| {
         let endianness = match order {

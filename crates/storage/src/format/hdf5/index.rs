@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use girih_model::{Error, ErrorKind, Result};
+use girih_model::{Error, Result};
 use hdf5_reader::btree_v1::{BTreeV1Key, collect_btree_v1_leaves_storage};
 use hdf5_reader::chunk_index::{
     ChunkEntry, collect_implicit_chunk_entries, collect_v2_chunk_entries_storage, single_chunk_entry,
@@ -84,7 +84,7 @@ pub(super) struct Entry {
 }
 
 pub(super) fn damaged(why: impl std::fmt::Display) -> Error {
-    Error::storage_failed(format!("The HDF5 file cannot be read: {why}."))
+    Error::damaged(format!("The HDF5 file cannot be read: {why}."))
 }
 
 impl Index {
@@ -95,12 +95,7 @@ impl Index {
             return Ok(index);
         }
         // While it is being written, what is read may not be whole: look again.
-        let index = parse(file, path).or_else(|_| parse(file, path)).map_err(|e| match (&key, e.kind()) {
-            (None, ErrorKind::StorageFailed) => {
-                Error::busy("The HDF5 file is being written and cannot be read now. Try again.").with_source(e)
-            }
-            _ => e,
-        })?;
+        let index = parse(file, path).or_else(|_| parse(file, path))?;
         let index = Arc::new(index);
         if let Some(key) = key {
             KNOWN.insert(key, index.clone());

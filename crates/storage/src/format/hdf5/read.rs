@@ -189,7 +189,7 @@ impl H5Dataset {
     }
 
     /// # Errors
-    /// `Busy` when the dataset does not reach so far yet.
+    /// `Damaged` when the dataset does not reach so far yet.
     fn check_there(&self, region: &Fitted) -> Result<()> {
         let index = Index::of(&self.location.open_file()?, &self.path).map_err(|e| at(e, &self.location))?;
         if region.0.iter().any(|axis| axis.count == 0) {
@@ -198,8 +198,8 @@ impl H5Dataset {
         for (axis, len) in region.0.iter().zip(&index.shape) {
             let last = axis.start.max(axis.at(axis.count - 1));
             if last >= *len {
-                return Err(Error::busy(format!(
-                    "The dataset has the shape {:?} so far, and position {last} was asked for. It may still be growing: try again.",
+                return Err(Error::damaged(format!(
+                    "The dataset has the shape {:?} so far, and position {last} was asked for.",
                     index.shape
                 )));
             }
@@ -361,10 +361,8 @@ impl OpenDataset {
 
     fn read(&self, buffer: &mut [u8], address: u64) -> Result<()> {
         self.file.read_exact_at(buffer, address).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                Error::busy("The HDF5 file is shorter than it says. It may still be written: try again.")
-            }
-            _ => damaged(e),
+            std::io::ErrorKind::UnexpectedEof => Error::damaged("The HDF5 file is shorter than it says."),
+            _ => Error::storage_failed(format!("The HDF5 file cannot be read: {e}.")),
         })
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Variable {
 }
 
 fn damaged(why: &str) -> Error {
-    Error::unprocessable(format!("The netCDF file cannot be read: {why}."))
+    Error::damaged(format!("The netCDF file cannot be read: {why}."))
 }
 
 /// What is being read, and whether it was too short.

@@ -77,8 +77,10 @@ fn fields(rest: &mut &str, depth: usize) -> Option<DType> {
         expect(rest, ",");
         found.push(Field { name, dtype, shape });
     }
-    let itemsize = found.iter().map(Field::itemsize).try_fold(0usize, usize::checked_add)?;
-    (!found.is_empty()).then_some(DType::Struct(StructType { itemsize, fields: found }))
+    if found.is_empty() {
+        return None;
+    }
+    StructType::packed(found).ok().map(DType::Struct)
 }
 
 fn shape(rest: &mut &str) -> Option<Vec<usize>> {

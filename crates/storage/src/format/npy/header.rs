@@ -105,7 +105,7 @@ fn itemsize(descr: &str) -> Option<usize> {
 }
 
 fn damaged(how: &str) -> Error {
-    Error::unprocessable(format!("The file is not a NumPy file that can be read: {how}."))
+    Error::damaged(format!("The file is not a NumPy file that can be read: {how}."))
 }
 
 #[cfg(test)]

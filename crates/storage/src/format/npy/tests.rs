@@ -109,7 +109,10 @@ async fn a_file_may_be_behind_or_ahead_of_what_is_registered() {
     std::fs::write(&path, npy("<u2", false, &[4, 2], &[0; 16])).unwrap();
     assert_eq!(kind("").await, Err(ErrorKind::Unprocessable));
     std::fs::write(&path, "no array").unwrap();
-    assert_eq!(kind("").await, Err(ErrorKind::Unprocessable));
+    assert_eq!(kind("").await, Err(ErrorKind::Busy));
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(90);
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
+    assert_eq!(kind("").await, Err(ErrorKind::Damaged));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(kind("").await, Err(ErrorKind::Gone));
 }

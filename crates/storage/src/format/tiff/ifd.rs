@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use girih_model::{Error, Result, ResultExt};
 
@@ -15,11 +14,8 @@ const MAX_TAGS: u64 = 4096;
 const WINDOW: u64 = 1024;
 /// Longest value that is read whole, in bytes.
 const MAX_VALUE: u64 = 64 << 20;
-/// A file that was changed so recently may still be written.
-const GROWING: Duration = Duration::from_secs(60);
-
 pub(super) fn damaged(why: &dyn std::fmt::Display) -> Error {
-    Error::unprocessable(format!("The TIFF file cannot be read: {why}."))
+    Error::damaged(format!("The TIFF file cannot be read: {why}."))
 }
 
 /// A file that begins like a TIFF.
@@ -40,12 +36,12 @@ pub(super) struct Header {
 
 impl Source {
     /// # Errors
-    /// `Busy` for a file that ends too early and was changed just now: it may still be written.
+    /// `Damaged` for a file that ends too early.
     pub(super) fn open(file: Arc<File>) -> Result<Self> {
         let len = file.metadata().or_error(|e| damaged(&e))?.len();
         let mut source = Self { file, len, header: Header { is_big: false, is_little: true, first: 0 } };
         if len == 0 {
-            return Err(source.growing("The TIFF file is empty."));
+            return Err(Error::damaged("The TIFF file is empty."));
         }
         let start = source.read(0, 8)?;
         source.header.is_little = match &start[..2] {
@@ -72,21 +68,11 @@ impl Source {
 
     pub(super) fn read(&self, at: u64, len: u64) -> Result<Vec<u8>> {
         if at.checked_add(len).is_none_or(|end| end > self.len) {
-            return Err(self.growing("The TIFF file is shorter than it says."));
+            return Err(Error::damaged("The TIFF file is shorter than it says."));
         }
         let mut bytes = vec![0; len as usize];
         self.file.read_exact_at(&mut bytes, at).or_error(|e| damaged(&e))?;
         Ok(bytes)
-    }
-
-    /// What is not there may come, if the file was changed just now.
-    pub(super) fn growing(&self, what: &str) -> Error {
-        let modified = self.file.metadata().and_then(|file| file.modified());
-        let age = modified.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-        match age.is_none_or(|age| age < GROWING) {
-            true => Error::busy(format!("{what} It may still be growing: try again.")),
-            false => Error::unprocessable(what),
-        }
     }
 
     fn number(&self, bytes: &[u8]) -> u64 {

@@ -201,7 +201,7 @@ impl Load for OpenTiff {
         let there = self.series.frames.count();
         if frame >= there {
             let what = format!("The file has {there} pages so far, and page {frame} was asked for.");
-            return Err(at(self.source.growing(&what), &chunks.location));
+            return Err(at(Error::damaged(what), &chunks.location));
         }
         if matches!(&self.series.frames, Pages::Directories(all) if all[frame as usize] == 0) {
             return Ok(None);

@@ -65,7 +65,7 @@ impl Frames {
 
 impl Series {
     /// # Errors
-    /// `Busy` for a file that ends too early and may still be written, `Unsupported` for samples that are not read.
+    /// `Damaged` for a file that ends too early, `Unsupported` for samples that are not read.
     pub(super) fn of(file: &Arc<File>, name: &str) -> Result<Arc<Self>> {
         let stamp = Stamp::of(file);
         if let Some(series) = stamp.and_then(|stamp| KNOWN.get(&stamp)) {

@@ -46,7 +46,7 @@ static SHEETS: LazyLock<Cache<(Stamp, usize), Arc<RecordBatch>>> = LazyLock::new
 });
 
 fn damaged(why: &dyn std::fmt::Display) -> Error {
-    Error::unprocessable(format!("The workbook cannot be read: {why}."))
+    Error::damaged(format!("The workbook cannot be read: {why}."))
 }
 
 /// Opens a workbook as a container.

@@ -21,6 +21,8 @@ use crate::place::{Location, Places};
 
 /// Most items that are looked through for the longest.
 const MAX_ITEMS: u64 = 64 << 20;
+/// Most bytes of the texts of a chunk.
+const MAX_TEXTS: usize = 256 << 20;
 /// Longest text, in bytes.
 const MAX_LENGTH: usize = 1 << 20;
 /// Datasets whose longest text is remembered.
@@ -158,7 +160,13 @@ impl Part {
         let Some(chunk) = self.references.open()?.load(index, wanted)? else { return Ok(None) };
         let size = self.references.structure.dtype.itemsize();
         let root = Opened::open(self.location.clone())?.hdf5.root_group().map_err(damaged)?;
-        let mut items = Vec::with_capacity(chunk.len() / size * len);
+        let nbytes = (chunk.len() / size).checked_mul(len).filter(|nbytes| *nbytes <= MAX_TEXTS);
+        let nbytes = nbytes.ok_or_else(|| {
+            Error::unsupported(format!(
+                "Texts of such different lengths are not read as an array: a chunk of them would have more than {MAX_TEXTS} bytes."
+            ))
+        })?;
+        let mut items = Vec::with_capacity(nbytes);
         for reference in chunk.chunks_exact(size) {
             let end = items.len() + len;
             if reference.iter().any(|byte| *byte != 0) {

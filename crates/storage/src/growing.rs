@@ -1,0 +1,100 @@
+//! Files that others may still be writing: what is not whole there may be so in a moment.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::stream::{StreamExt, TryStreamExt};
+use girih_model::{ArrayData, Data, Error, ErrorKind, Json, Result, Selection, Spec, Structure, TableData};
+
+use crate::dataset::{Dataset, StoredBytes, Write};
+use crate::format::zarr::Stored;
+use crate::place::Location;
+
+/// A file that was changed so recently may still be written.
+const GROWING: Duration = Duration::from_secs(60);
+/// Files of a sequence that are looked at: it grows at its end.
+const LAST: usize = 100;
+
+/// The files behind a dataset.
+#[derive(Clone)]
+pub(crate) struct Files(Arc<[Location]>);
+
+impl Files {
+    pub(crate) fn new(files: impl DoubleEndedIterator<Item = Location>) -> Self {
+        Self(files.rev().take(LAST).collect())
+    }
+
+    /// What was damaged when it was read, is worth another try if it was changed just now.
+    pub(crate) fn judge(&self, e: Error) -> Error {
+        match e.kind() {
+            ErrorKind::Damaged | ErrorKind::StorageFailed if self.0.iter().any(is_young) => {
+                Error::busy(format!("{} It may still be written: try again.", e.message())).with_source(e)
+            }
+            _ => e,
+        }
+    }
+}
+
+fn is_young(file: &Location) -> bool {
+    let modified = file.metadata().ok().and_then(|metadata| metadata.modified().ok());
+    modified.is_some_and(|time| SystemTime::now().duration_since(time).map_or(true, |age| age < GROWING))
+}
+
+/// A dataset whose errors are judged.
+pub(crate) struct Growing {
+    pub(crate) dataset: Arc<dyn Dataset>,
+    pub(crate) files: Files,
+}
+
+#[async_trait]
+impl Dataset for Growing {
+    fn structure(&self) -> Structure {
+        self.dataset.structure()
+    }
+
+    async fn read(&self, selection: &Selection) -> Result<Data> {
+        let data = self.dataset.read(selection).await.map_err(|e| self.files.judge(e))?;
+        let files = self.files.clone();
+        Ok(match data {
+            Data::Array(array) => {
+                let pieces = array.pieces.map_err(move |e| files.judge(e)).boxed();
+                Data::Array(ArrayData { pieces, ..array })
+            }
+            Data::Table(table) => {
+                let batches = table.batches.map_err(move |e| files.judge(e)).boxed();
+                Data::Table(TableData { batches, ..table })
+            }
+            tree => tree,
+        })
+    }
+
+    async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
+        self.dataset.stored(selection, accept).await.map_err(|e| self.files.judge(e))
+    }
+
+    fn zarr(&self) -> Option<Stored> {
+        self.dataset.zarr()
+    }
+
+    async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {
+        self.dataset.write(selection, data, mode).await
+    }
+
+    fn metadata(&self) -> Json {
+        self.dataset.metadata()
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        self.dataset.specs()
+    }
+
+    async fn keys(&self) -> Result<Vec<String>> {
+        self.dataset.keys().await.map_err(|e| self.files.judge(e))
+    }
+
+    async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
+        let child = self.dataset.child(key).await.map_err(|e| self.files.judge(e))?;
+        Ok(child.map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
+    }
+}
