@@ -382,6 +382,10 @@ def test_netcdf4(tmp_path, registered):
         file.create_variable("inner/empty", ("none", "x"), "f4")
     with h5py.File(tmp_path / "plain.nc", "w") as file:
         file["a"], file["b"] = np.zeros((3, 3)), np.arange(3)
+    # Variables along one axis come as one table.
+    series = {"v": ("t", made("f4", (9,))), "w": ("t", made(">i2", (9,))), "m": ("t", made("?", (9,)))}
+    series = xarray.Dataset(series, coords={"t": np.arange(9.0)})
+    series.to_netcdf(tmp_path / "series.nc", engine="h5netcdf")
     client = registered()
     with xarray.open_dataset(tmp_path / "one.nc", engine="h5netcdf", decode_cf=False) as expected:
         expected = expected.load()
@@ -400,5 +404,9 @@ def test_netcdf4(tmp_path, registered):
     inner = grouped["inner"].read()
     assert inner["deep"].dims == ("x",) and inner["empty"].dims == ("none", "x") and inner["empty"].shape == (0, 3)
     assert inner["deep"].attrs == {"units": "m"} and list(inner["deep"].values) == [4, 5, 6]
-    plain = client["plain"]
+    got, names = client["series"].read(), list(series.variables)
+    assert {name: got[name].dims for name in names} == {name: ("t",) for name in names}
+    for name in names:
+        np.testing.assert_array_equal(got[name].values.astype(series[name].dtype), series[name].values, name)
+    plain = client["plain"].read()
     assert plain["a"].dims == ("phony_dim_3", "phony_dim_3_1") and plain["b"].dims == ("phony_dim_3",)
