@@ -380,6 +380,18 @@ def test_netcdf4(tmp_path, registered):
         file.create_variable("top", ("x",), data=[1, 2, 3])
         file.create_variable("inner/deep", ("x",), data=[4, 5, 6]).attrs["units"] = "m"
         file.create_variable("inner/empty", ("none", "x"), "f4")
+    with h5netcdf.File(tmp_path / "short.nc", "w") as file:
+        file.dimensions = {"t": None, "x": 3}
+        file.create_variable("t", ("t",), "f8", chunks=(4,))
+        for name, dims in {"v": ("t", "x"), "w": ("x", "t"), "never": ("t",), "filled": ("t", "x")}.items():
+            fill = -1 if name == "filled" else None
+            file.create_variable(name, dims, "i2", chunks=tuple(2 for _ in dims), fillvalue=fill)
+        file.resize_dimension("t", 9)
+        for name, shape in {"t": (9,), "v": (9, 3), "w": (3, 9), "filled": (9, 3)}.items():
+            file[name][:] = made("i2", shape)
+    with h5py.File(tmp_path / "short.nc", "r+") as file:  # as libraries of C leave it
+        for name, shape in {"v": (3, 3), "w": (3, 4), "never": (0,), "filled": (5, 3)}.items():
+            file[name].resize(shape)
     with h5py.File(tmp_path / "plain.nc", "w") as file:
         file["a"], file["b"] = np.zeros((3, 3)), np.arange(3)
     # Variables along one axis come as one table.
@@ -387,6 +399,8 @@ def test_netcdf4(tmp_path, registered):
     series = xarray.Dataset(series, coords={"t": np.arange(9.0)})
     series.to_netcdf(tmp_path / "series.nc", engine="h5netcdf")
     client = registered()
+    with xarray.open_dataset(tmp_path / "short.nc", engine="h5netcdf", decode_cf=False) as expected:
+        xarray.testing.assert_equal(client["short"].read(), expected.load())
     with xarray.open_dataset(tmp_path / "one.nc", engine="h5netcdf", decode_cf=False) as expected:
         expected = expected.load()
     expected["names"] = expected["names"].str.encode("utf-8")
