@@ -327,6 +327,47 @@ def test_virtual_datasets(tmp_path, registered, libver):
         compare(client["virtual"], file)
 
 
+@pytest.mark.parametrize("libver", LIBVERS)
+def test_odd_but_whole(tmp_path, registered, libver):
+    """What is rare, and large enough to be read in several pieces."""
+    with h5py.File(tmp_path / "rare.h5", "w", libver=libver) as file:
+        file["named"] = np.dtype([("a", ">i2"), ("b", "f4")])
+        file.create_dataset("of/named", data=made(file["named"].dtype, (4, 5)), dtype=file["named"])
+        large = made("f8", (300, 320))
+        large.tofile(tmp_path / "large.bin")
+        file.create_dataset("large/whole", data=large)
+        file.create_dataset("large/chunk", data=large, chunks=(300, 320), compression="lzf")
+        file.create_dataset("large/rows", data=large, chunks=(299, 100), compression="gzip", shuffle=True)
+        file.create_dataset("large/raw", large.shape, "f8", external=[(str(tmp_path / "large.bin"), 0, h5py.h5f.UNLIMITED)])
+        group = file.create_group("spaces")
+        for name, padding in {"null": h5py.h5t.STR_NULLPAD, "space": h5py.h5t.STR_SPACEPAD}.items():
+            dtype = h5py.h5t.C_S1.copy()
+            dtype.set_size(6)
+            dtype.set_strpad(padding)
+            h5py.h5d.create(group.id, name.encode(), dtype, h5py.h5s.create_simple((2,)))
+            group[name][...] = [b"ab", b"cdefgh"]
+        packed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        packed.set_chunk((10, 9))
+        packed.set_filter(h5py.h5z.FILTER_NBIT, 0)
+        for name, dtype in {"u2": h5py.h5t.STD_U16LE, "f4": h5py.h5t.IEEE_F32BE, "bits": h5py.h5t.STD_B16LE}.items():
+            h5py.h5d.create(group.id, f"nbit-{name}".encode(), dtype, h5py.h5s.create_simple((20, 18)), packed)
+            group[f"nbit-{name}"][...] = made("u2", (20, 18))
+        many = file.create_group("many", track_order=True)
+        for n in reversed(range(300)):
+            many.attrs[f"attribute {n}"] = n
+        many["x"] = np.arange(3)
+        dense = file.create_group("dense")
+        for n in range(40):
+            dense[f"member {n}"] = np.full(2, n)
+        deep = file.create_group("/".join("abcdefghij"))
+        deep["leaf"] = np.arange(4)
+    client = registered()
+    with h5py.File(tmp_path / "rare.h5", "a") as file:
+        del file["named"]  # is no data
+        assert client["rare/many"].metadata["attribute 7"] == 7 and len(client["rare/many"].metadata) == 300
+        compare({key: client["rare"][key] for key in file}, file)
+
+
 BLOSC2 = list(itertools.product(["blosclz", "lz4", "lz4hc", "zlib", "zstd"], range(5)))
 
 

@@ -295,8 +295,13 @@ impl Load for OpenDataset {
 }
 
 impl OpenDataset {
-    /// Items without the gaps between their fields.
-    fn packed(&self, items: Vec<u8>) -> Vec<u8> {
+    /// Items without the gaps between their fields, and the spaces behind texts.
+    fn packed(&self, mut items: Vec<u8>) -> Vec<u8> {
+        if let Ok(Item::Spaces(_)) = &self.index.item {
+            for item in items.chunks_exact_mut(self.index.itemsize) {
+                item.iter_mut().rev().take_while(|byte| **byte == b' ').for_each(|byte| *byte = 0);
+            }
+        }
         let Ok(Item::Gaps(dtype, runs)) = &self.index.item else { return items };
         let mut packed = Vec::with_capacity(items.len() / self.index.itemsize * dtype.itemsize());
         for item in items.chunks_exact(self.index.itemsize) {

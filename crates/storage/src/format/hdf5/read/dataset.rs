@@ -138,7 +138,7 @@ fn structure_of(objects: &[Object]) -> Result<ArrayStructure> {
     let mut dtypes = Vec::with_capacity(shapes.len());
     for (shape, object) in shapes.iter().zip(objects) {
         dtypes.push(match &shape.item {
-            Item::Plain(dtype) | Item::Gaps(dtype, _) => dtype.clone(),
+            Item::Plain(dtype) | Item::Gaps(dtype, _) | Item::Spaces(dtype) => dtype.clone(),
             // As the reference has it: a fixed length that all fit in, and nothing instead of lists.
             Item::Text => bytes(text::longest(object, shape.shape.as_deref().unwrap_or(&[0]))?)?,
             Item::List => bytes(1)?,
@@ -197,18 +197,22 @@ fn whole(shape: &Shape, dtype: &DType, at: usize, len: u64) -> u64 {
 
 /// Opens a dataset with the structure that its files have. May block.
 pub(super) fn open(described: Described, places: &Places) -> Result<Arc<dyn Dataset>> {
-    let Described { structure, metadata, specs, mut objects, is_padded } = described;
-    let is_text = objects.iter().any(|object| Shape::of(object).is_ok_and(|shape| shape.item == Item::Text));
-    let dataset: Arc<dyn Dataset> = if is_padded && is_text {
-        text::open(objects, structure)?
-    } else if is_padded {
-        let Object { file, path, .. } = objects.remove(0);
-        let dataset = H5Dataset::new(file.location.clone(), path, structure, places)?;
-        Arc::new(H5Array(Arc::new(H5Dataset { is_padded, ..dataset })))
-    } else {
-        with_structure(objects, structure, places)?
+    let Described { structure, metadata, specs, objects, is_padded } = described;
+    let dataset = match is_padded {
+        true => padded(objects, structure, places)?,
+        false => with_structure(objects, structure, places)?,
     };
     Ok(Arc::new(WithAttributes { dataset, metadata, specs }))
+}
+
+/// Opens a dataset that has the fill value where the structure goes beyond it.
+fn padded(mut objects: Vec<Object>, structure: ArrayStructure, places: &Places) -> Result<Arc<dyn Dataset>> {
+    if objects.iter().any(|object| Shape::of(object).is_ok_and(|shape| shape.item == Item::Text)) {
+        return text::open(objects, structure);
+    }
+    let Object { file, path, .. } = objects.remove(0);
+    let dataset = H5Dataset::new(file.location.clone(), path, structure, places)?;
+    Ok(Arc::new(H5Array(Arc::new(H5Dataset { is_padded: true, ..dataset }))))
 }
 
 /// Opens datasets that are to have this structure together.
