@@ -327,6 +327,47 @@ def test_virtual_datasets(tmp_path, registered, libver):
         compare(client["virtual"], file)
 
 
+@pytest.mark.parametrize("libver", LIBVERS)
+def test_odd_but_whole(tmp_path, registered, libver):
+    """What is rare, and large enough to be read in several pieces."""
+    with h5py.File(tmp_path / "rare.h5", "w", libver=libver) as file:
+        file["named"] = np.dtype([("a", ">i2"), ("b", "f4")])
+        file.create_dataset("of/named", data=made(file["named"].dtype, (4, 5)), dtype=file["named"])
+        large = made("f8", (300, 320))
+        large.tofile(tmp_path / "large.bin")
+        file.create_dataset("large/whole", data=large)
+        file.create_dataset("large/chunk", data=large, chunks=(300, 320), compression="lzf")
+        file.create_dataset("large/rows", data=large, chunks=(299, 100), compression="gzip", shuffle=True)
+        file.create_dataset("large/raw", large.shape, "f8", external=[(str(tmp_path / "large.bin"), 0, h5py.h5f.UNLIMITED)])
+        group = file.create_group("spaces")
+        for name, padding in {"null": h5py.h5t.STR_NULLPAD, "space": h5py.h5t.STR_SPACEPAD}.items():
+            dtype = h5py.h5t.C_S1.copy()
+            dtype.set_size(6)
+            dtype.set_strpad(padding)
+            h5py.h5d.create(group.id, name.encode(), dtype, h5py.h5s.create_simple((2,)))
+            group[name][...] = [b"ab", b"cdefgh"]
+        packed = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        packed.set_chunk((10, 9))
+        packed.set_filter(h5py.h5z.FILTER_NBIT, 0)
+        for name, dtype in {"u2": h5py.h5t.STD_U16LE, "f4": h5py.h5t.IEEE_F32BE, "bits": h5py.h5t.STD_B16LE}.items():
+            h5py.h5d.create(group.id, f"nbit-{name}".encode(), dtype, h5py.h5s.create_simple((20, 18)), packed)
+            group[f"nbit-{name}"][...] = made("u2", (20, 18))
+        many = file.create_group("many", track_order=True)
+        for n in reversed(range(300)):
+            many.attrs[f"attribute {n}"] = n
+        many["x"] = np.arange(3)
+        dense = file.create_group("dense")
+        for n in range(40):
+            dense[f"member {n}"] = np.full(2, n)
+        deep = file.create_group("/".join("abcdefghij"))
+        deep["leaf"] = np.arange(4)
+    client = registered()
+    with h5py.File(tmp_path / "rare.h5", "a") as file:
+        del file["named"]  # is no data
+        assert client["rare/many"].metadata["attribute 7"] == 7 and len(client["rare/many"].metadata) == 300
+        compare({key: client["rare"][key] for key in file}, file)
+
+
 BLOSC2 = list(itertools.product(["blosclz", "lz4", "lz4hc", "zlib", "zstd"], range(5)))
 
 
@@ -380,9 +421,27 @@ def test_netcdf4(tmp_path, registered):
         file.create_variable("top", ("x",), data=[1, 2, 3])
         file.create_variable("inner/deep", ("x",), data=[4, 5, 6]).attrs["units"] = "m"
         file.create_variable("inner/empty", ("none", "x"), "f4")
+    with h5netcdf.File(tmp_path / "short.nc", "w") as file:
+        file.dimensions = {"t": None, "x": 3}
+        file.create_variable("t", ("t",), "f8", chunks=(4,))
+        for name, dims in {"v": ("t", "x"), "w": ("x", "t"), "never": ("t",), "filled": ("t", "x")}.items():
+            fill = -1 if name == "filled" else None
+            file.create_variable(name, dims, "i2", chunks=tuple(2 for _ in dims), fillvalue=fill)
+        file.resize_dimension("t", 9)
+        for name, shape in {"t": (9,), "v": (9, 3), "w": (3, 9), "filled": (9, 3)}.items():
+            file[name][:] = made("i2", shape)
+    with h5py.File(tmp_path / "short.nc", "r+") as file:  # as libraries of C leave it
+        for name, shape in {"v": (3, 3), "w": (3, 4), "never": (0,), "filled": (5, 3)}.items():
+            file[name].resize(shape)
     with h5py.File(tmp_path / "plain.nc", "w") as file:
         file["a"], file["b"] = np.zeros((3, 3)), np.arange(3)
+    # Variables along one axis come as one table.
+    series = {"v": ("t", made("f4", (9,))), "w": ("t", made(">i2", (9,))), "m": ("t", made("?", (9,)))}
+    series = xarray.Dataset(series, coords={"t": np.arange(9.0)})
+    series.to_netcdf(tmp_path / "series.nc", engine="h5netcdf")
     client = registered()
+    with xarray.open_dataset(tmp_path / "short.nc", engine="h5netcdf", decode_cf=False) as expected:
+        xarray.testing.assert_equal(client["short"].read(), expected.load())
     with xarray.open_dataset(tmp_path / "one.nc", engine="h5netcdf", decode_cf=False) as expected:
         expected = expected.load()
     expected["names"] = expected["names"].str.encode("utf-8")
@@ -400,5 +459,9 @@ def test_netcdf4(tmp_path, registered):
     inner = grouped["inner"].read()
     assert inner["deep"].dims == ("x",) and inner["empty"].dims == ("none", "x") and inner["empty"].shape == (0, 3)
     assert inner["deep"].attrs == {"units": "m"} and list(inner["deep"].values) == [4, 5, 6]
-    plain = client["plain"]
+    got, names = client["series"].read(), list(series.variables)
+    assert {name: got[name].dims for name in names} == {name: ("t",) for name in names}
+    for name in names:
+        np.testing.assert_array_equal(got[name].values.astype(series[name].dtype), series[name].values, name)
+    plain = client["plain"].read()
     assert plain["a"].dims == ("phony_dim_3", "phony_dim_3_1") and plain["b"].dims == ("phony_dim_3",)

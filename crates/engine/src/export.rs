@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use girih_model::{ArrayStructure, Data, Error, Family, NodePath, Part, Result, Selection, Structure};
 use girih_storage::dataset::positions;
 use girih_storage::format::{self, Format};
-use girih_storage::{Dataset, EncodeOptions, Encoded};
+use girih_storage::{Dataset, EncodeOptions, Encoded, variables};
 use sha2::{Digest, Sha256};
 
 use crate::access::Permission;
@@ -147,7 +147,17 @@ impl Engine {
 }
 
 async fn export_tree(found: Found, path: &NodePath, request: ExportRequest) -> Result<Exported> {
-    let (format, parameters) = choose(Family::Container, &request.wanted)?;
+    let chosen = choose(Family::Container, &request.wanted);
+    if chosen.is_err()
+        && found.is_xarray()
+        && let Ok((format, parameters)) = choose(Family::Table, &request.wanted)
+    {
+        let tree = found.tree(request.selection.fields).await?;
+        let options = options(parameters, request.query, tree.metadata.clone(), path);
+        let encoded = format.encode(Data::Table(variables::table(tree).await?), &options).await?;
+        return Ok(Exported::Body { encoded, etag: None, content_encoding: None });
+    }
+    let (format, parameters) = chosen?;
     let tree = found.tree(request.selection.fields).await?;
     let options = options(parameters, request.query, tree.metadata.clone(), path);
     Ok(Exported::Body { encoded: format.encode(Data::Tree(tree), &options).await?, etag: None, content_encoding: None })

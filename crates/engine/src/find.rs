@@ -73,6 +73,16 @@ impl Found {
         }
     }
 
+    /// What clients of xarray take for a dataset.
+    pub(crate) fn is_xarray(&self) -> bool {
+        let is = |specs: &[Spec]| specs.iter().any(|spec| spec.name == "xarray_dataset");
+        match self {
+            Found::Above { .. } => false,
+            Found::Node { node, .. } => is(&node.specs),
+            Found::Part { dataset, .. } => is(&dataset.specs()),
+        }
+    }
+
     /// As its callers see it.
     pub(crate) async fn entry(self) -> Entry {
         match self {

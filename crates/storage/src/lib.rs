@@ -15,6 +15,7 @@ pub mod place;
 pub mod pool;
 mod storage;
 pub mod survey;
+pub mod variables;
 
 pub use dataset::{Dataset, StoredBytes, Write, WriteId};
 pub use format::{EncodeOptions, Encoded, FORMATS, Files, Format, Inspected};

@@ -3,7 +3,7 @@
 use girih_model::dtype::{Endianness, Field, Kind, ScalarType, StructType};
 use girih_model::{DType, Error, Result};
 use hdf5_reader::error::ByteOrder;
-use hdf5_reader::messages::datatype::{CompoundField, Datatype, StringSize, VarLenKind};
+use hdf5_reader::messages::datatype::{CompoundField, Datatype, StringPadding, StringSize, VarLenKind};
 
 /// Most pieces that an item is put together of.
 const MAX_RUNS: usize = 1 << 16;
@@ -17,6 +17,8 @@ pub(super) enum Item {
     Plain(DType),
     /// Fields with gaps between them: where each run begins, and its length, in bytes.
     Gaps(DType, Vec<(usize, usize)>),
+    /// Texts that end with spaces, as Fortran writes them, where NumPy has NUL.
+    Spaces(DType),
     /// Each is a reference to a text of any length.
     Text,
     /// Each is a reference to a list of any length, which no array holds.
@@ -36,6 +38,9 @@ impl Item {
         }
         let mut runs = Vec::new();
         let dtype = dtype_of(datatype, 0, &mut runs, MAX_DEPTH)?;
+        if matches!(datatype, Datatype::String { padding: StringPadding::SpacePad, .. }) && dtype.itemsize() > 0 {
+            return Ok(Self::Spaces(dtype));
+        }
         let is_plain = runs.len() == 1 && runs[0] == (0, size_of(datatype)) || dtype.itemsize() == 0;
         Ok(if is_plain { Self::Plain(dtype) } else { Self::Gaps(dtype, runs) })
     }

@@ -130,6 +130,8 @@ pub(super) struct H5Dataset {
     layout: u64,
     /// Other files that its items lie in.
     outside: Vec<Location>,
+    /// Beyond its end it has the fill value, as far as the structure goes.
+    is_padded: bool,
 }
 
 impl H5Dataset {
@@ -162,7 +164,7 @@ impl H5Dataset {
             _ => Vec::new(),
         };
         let itemsize = index.itemsize;
-        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish(), outside })
+        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish(), outside, is_padded: false })
     }
 
     /// One of several files that continue each other along the first axis, and how long it is there.
@@ -192,7 +194,7 @@ impl H5Dataset {
     /// `Damaged` when the dataset does not reach so far yet.
     fn check_there(&self, region: &Fitted) -> Result<()> {
         let index = Index::of(&self.location.open_file()?, &self.path).map_err(|e| at(e, &self.location))?;
-        if region.0.iter().any(|axis| axis.count == 0) {
+        if self.is_padded || region.0.iter().any(|axis| axis.count == 0) {
             return Ok(());
         }
         for (axis, len) in region.0.iter().zip(&index.shape) {
@@ -293,8 +295,13 @@ impl Load for OpenDataset {
 }
 
 impl OpenDataset {
-    /// Items without the gaps between their fields.
-    fn packed(&self, items: Vec<u8>) -> Vec<u8> {
+    /// Items without the gaps between their fields, and the spaces behind texts.
+    fn packed(&self, mut items: Vec<u8>) -> Vec<u8> {
+        if let Ok(Item::Spaces(_)) = &self.index.item {
+            for item in items.chunks_exact_mut(self.index.itemsize) {
+                item.iter_mut().rev().take_while(|byte| **byte == b' ').for_each(|byte| *byte = 0);
+            }
+        }
         let Ok(Item::Gaps(dtype, runs)) = &self.index.item else { return items };
         let mut packed = Vec::with_capacity(items.len() / self.index.itemsize * dtype.itemsize());
         for item in items.chunks_exact(self.index.itemsize) {

@@ -29,6 +29,8 @@ pub(super) struct Described {
     pub(super) metadata: Json,
     specs: Vec<Spec>,
     objects: Vec<Object>,
+    /// There is more of it than was written.
+    is_padded: bool,
 }
 
 /// What a file says of its part of a dataset.
@@ -48,20 +50,22 @@ impl Described {
             objects.push(source.object_in(file, path)?);
         }
         let structure = structure_of(&objects)?;
-        Ok(Self { structure, metadata: attributes::of(object), specs: Vec::new(), objects })
+        Ok(Self { structure, metadata: attributes::of(object), specs: Vec::new(), objects, is_padded: false })
     }
 
     /// A variable of netCDF: its dimensions have names, and a scalar has none.
     pub(super) fn of_variable(object: &Object, name: &str) -> Result<Self> {
         let (natural, shape) = (natural(object)?, shape_of(object)?);
-        let dims = netcdf4::dims(object, name, &shape);
+        let (dims, lengths) = netcdf4::dims(object, name, &shape, &grows(object));
         let specs = netcdf4::specs(name, &dims);
-        let structure = match shape.len() == natural.shape.len() {
+        let is_padded = lengths != shape;
+        let structure = match lengths == natural.shape {
             true => natural,
-            false => ArrayStructure::new(natural.dtype, shape),
+            false => chunked::unchunked(natural.dtype, lengths),
         };
         let structure = ArrayStructure { dims: Some(dims), ..structure };
-        Ok(Self { structure, metadata: netcdf4::metadata(object), specs, objects: vec![object.clone()] })
+        let metadata = netcdf4::metadata(object);
+        Ok(Self { structure, metadata, specs, objects: vec![object.clone()], is_padded })
     }
 }
 
@@ -108,6 +112,16 @@ impl Shape {
     }
 }
 
+/// Which axes have no end.
+fn grows(object: &Object) -> Vec<bool> {
+    let messages = object.header().map(|header| header.messages.clone()).unwrap_or_default();
+    let most = messages.into_iter().find_map(|message| match message {
+        HdfMessage::Dataspace(space) => space.max_dims,
+        _ => None,
+    });
+    most.unwrap_or_default().into_iter().map(|most| most == u64::MAX).collect()
+}
+
 /// The shape of a dataset in its file.
 pub(super) fn shape_of(object: &Object) -> Result<Vec<u64>> {
     Ok(Shape::of(object)?.shape.unwrap_or_else(|| vec![0]))
@@ -124,7 +138,7 @@ fn structure_of(objects: &[Object]) -> Result<ArrayStructure> {
     let mut dtypes = Vec::with_capacity(shapes.len());
     for (shape, object) in shapes.iter().zip(objects) {
         dtypes.push(match &shape.item {
-            Item::Plain(dtype) | Item::Gaps(dtype, _) => dtype.clone(),
+            Item::Plain(dtype) | Item::Gaps(dtype, _) | Item::Spaces(dtype) => dtype.clone(),
             // As the reference has it: a fixed length that all fit in, and nothing instead of lists.
             Item::Text => bytes(text::longest(object, shape.shape.as_deref().unwrap_or(&[0]))?)?,
             Item::List => bytes(1)?,
@@ -183,9 +197,22 @@ fn whole(shape: &Shape, dtype: &DType, at: usize, len: u64) -> u64 {
 
 /// Opens a dataset with the structure that its files have. May block.
 pub(super) fn open(described: Described, places: &Places) -> Result<Arc<dyn Dataset>> {
-    let Described { structure, metadata, specs, objects } = described;
-    let dataset = with_structure(objects, structure, places)?;
+    let Described { structure, metadata, specs, objects, is_padded } = described;
+    let dataset = match is_padded {
+        true => padded(objects, structure, places)?,
+        false => with_structure(objects, structure, places)?,
+    };
     Ok(Arc::new(WithAttributes { dataset, metadata, specs }))
+}
+
+/// Opens a dataset that has the fill value where the structure goes beyond it.
+fn padded(mut objects: Vec<Object>, structure: ArrayStructure, places: &Places) -> Result<Arc<dyn Dataset>> {
+    if objects.iter().any(|object| Shape::of(object).is_ok_and(|shape| shape.item == Item::Text)) {
+        return text::open(objects, structure);
+    }
+    let Object { file, path, .. } = objects.remove(0);
+    let dataset = H5Dataset::new(file.location.clone(), path, structure, places)?;
+    Ok(Arc::new(H5Array(Arc::new(H5Dataset { is_padded: true, ..dataset }))))
 }
 
 /// Opens datasets that are to have this structure together.

@@ -10,6 +10,7 @@ use hdf5_reader::reference::resolve_object_reference;
 use serde_json::{Value, json};
 
 use super::attributes;
+use super::dataset::shape_of;
 use super::links::Target;
 use super::walk::{Kind, Members, Object};
 use crate::format::guard::guarded;
@@ -49,8 +50,7 @@ pub(super) fn keys(group: &Object) -> Result<(Vec<String>, Vec<Spec>)> {
     for link in &group.members()?.links {
         let kind = match &link.target {
             Target::Object(address) => {
-                let object =
-                    Object { path: format!("{}/{}", group.path, link.name), address: *address, ..group.clone() };
+                let object = group.member(&link.name, *address);
                 match object.kind().ok() {
                     Some(Kind::Dataset) if is_bare(&object) => Some(Kind::Other),
                     kind => kind,
@@ -74,9 +74,7 @@ pub(super) fn link(group: &Object, key: &str) -> Result<Option<String>> {
         return Ok(Some(apart));
     }
     let is_bare = match members.find(key).map(|link| &link.target) {
-        Some(Target::Object(address)) => {
-            is_bare(&Object { path: format!("{}/{key}", group.path), address: *address, ..group.clone() })
-        }
+        Some(Target::Object(address)) => is_bare(&group.member(key, *address)),
         _ => false,
     };
     Ok((!is_bare).then(|| key.to_owned()))
@@ -101,38 +99,61 @@ pub(super) fn specs(name: &str, dims: &[String]) -> Vec<Spec> {
     vec![spec(if dims == [name] { "xarray_coord" } else { "xarray_data_var" })]
 }
 
-/// The names of a variable's dimensions; those without one are called by their length.
-pub(super) fn dims(variable: &Object, name: &str, shape: &[u64]) -> Vec<String> {
-    let mut dims: Vec<String> = Vec::with_capacity(shape.len());
-    let named = guarded(|| named(variable, name)).unwrap_or_default();
-    for (axis, len) in shape.iter().enumerate() {
-        let phony = (0..).map(|n| if n == 0 { format!("phony_dim_{len}") } else { format!("phony_dim_{len}_{n}") });
-        let given = named.get(axis).cloned().flatten();
-        dims.push(given.or_else(|| phony.into_iter().find(|dim| !dims.contains(dim))).unwrap_or_default());
+/// A dimension that has a name.
+struct Dimension {
+    name: String,
+    scale: Object,
+}
+
+/// The names of a variable's dimensions; those without one are called by their length. And how long they are: along an axis
+/// that grows, a variable may have less.
+pub(super) fn dims(variable: &Object, name: &str, shape: &[u64], grows: &[bool]) -> (Vec<String>, Vec<u64>) {
+    let (mut dims, mut lengths): (Vec<String>, _) = (Vec::with_capacity(shape.len()), shape.to_vec());
+    let mut named = guarded(|| named(variable, name)).unwrap_or_default().into_iter();
+    for (axis, len) in lengths.iter_mut().enumerate() {
+        let Some(dimension) = named.next().flatten() else {
+            let mut phony =
+                (0..).map(|n| if n == 0 { format!("phony_dim_{len}") } else { format!("phony_dim_{len}_{n}") });
+            dims.extend(phony.find(|dim| !dims.contains(dim)));
+            continue;
+        };
+        if grows.get(axis) == Some(&true) {
+            let scale = shape_of(&dimension.scale).ok().and_then(|shape| shape.first().copied());
+            *len = scale.map_or(*len, |scale| scale.max(*len));
+        }
+        dims.push(dimension.name);
     }
-    dims
+    (dims, lengths)
 }
 
 /// As far as the file names them: by the scales that are attached to each axis, or by the numbers of dimensions. What is a
 /// scale itself has none attached.
-fn named(variable: &Object, name: &str) -> Vec<Option<String>> {
+fn named(variable: &Object, name: &str) -> Vec<Option<Dimension>> {
     let all = attributes::all(variable);
     let find = |name: &str| all.iter().find(|attribute| attribute.name == name);
     let groups = groups(variable);
     if let Some(list) = find("DIMENSION_LIST") {
-        let name_of = |address: u64| groups.iter().find_map(|(_, members)| members.name_of(address).map(str::to_owned));
-        return references(variable, list).into_iter().map(|address| name_of(address?)).collect();
+        let at = |address: u64| {
+            let of = |(group, members): &(Object, Arc<Members>)| {
+                let name = members.name_of(address)?;
+                Some(Dimension { name: name.to_owned(), scale: group.member(name, address) })
+            };
+            groups.iter().find_map(of)
+        };
+        return references(variable, list).into_iter().map(|address| at(address?)).collect();
     }
     let is_scale = is_scale(&all);
     match find("_Netcdf4Coordinates").and_then(attributes::value_of) {
         // A coordinate of several axes, the first of them its own.
         Some(Value::Array(numbers)) if numbers.len() > 1 || !is_scale => {
             let scales: Vec<_> = groups.iter().flat_map(|(group, members)| scales(group, members)).collect();
-            let name_of =
-                |number: &Value| scales.iter().find(|(known, _)| known == number).map(|(_, name)| name.clone());
-            numbers.iter().map(name_of).collect()
+            let of = |number: &Value| {
+                let (_, scale) = scales.iter().find(|(known, _)| known == number)?;
+                Some(Dimension { name: scale.path.rsplit('/').next()?.to_owned(), scale: scale.clone() })
+            };
+            numbers.iter().map(of).collect()
         }
-        _ if is_scale => vec![Some(name.to_owned())],
+        _ if is_scale => vec![Some(Dimension { name: name.to_owned(), scale: variable.clone() })],
         _ => Vec::new(),
     }
 }
@@ -149,9 +170,7 @@ fn groups(object: &Object) -> Vec<(Object, Arc<Members>)> {
     for name in object.path.split('/').filter(|name| !name.is_empty()) {
         let Some((group, members)) = here.and_then(|group| Some((group.clone(), group.members().ok()?))) else { break };
         here = match members.find(name).map(|link| &link.target) {
-            Some(Target::Object(address)) => {
-                Some(Object { path: format!("{}/{name}", group.path), address: *address, ..group.clone() })
-            }
+            Some(Target::Object(address)) => Some(group.member(name, *address)),
             _ => None,
         };
         groups.insert(0, (group, members));
@@ -171,21 +190,16 @@ fn references(object: &Object, list: &Attribute) -> Vec<Option<u64>> {
     list.raw_data.chunks_exact(4 + usize::from(size) + 4).map(first).collect()
 }
 
-/// The numbers and names of the dimensions of a group.
-fn scales(group: &Object, members: &Members) -> Vec<(Value, String)> {
-    let number = |name: &str, address: u64| {
-        let object = Object { path: format!("{}/{name}", group.path), address, ..group.clone() };
-        let all = attributes::all(&object);
-        let number = all
-            .iter()
-            .filter(|_| is_scale(&all))
-            .find(|attribute| attribute.name == "_Netcdf4Dimid")
-            .and_then(attributes::value_of)?;
-        let number = number.get(0).cloned().unwrap_or(number);
-        Some((number, name.to_owned()))
+/// The numbers and scales of the dimensions of a group.
+fn scales(group: &Object, members: &Members) -> Vec<(Value, Object)> {
+    let numbered = |scale: Object| {
+        let all = attributes::all(&scale);
+        let number = all.iter().find(|attribute| attribute.name == "_Netcdf4Dimid").filter(|_| is_scale(&all));
+        let number = number.and_then(attributes::value_of)?;
+        Some((number.get(0).cloned().unwrap_or(number), scale))
     };
     let links = members.links.iter().filter_map(|link| match link.target {
-        Target::Object(address) => number(&link.name, address),
+        Target::Object(address) => numbered(group.member(&link.name, address)),
         _ => None,
     });
     links.collect()

@@ -70,7 +70,7 @@ impl Described {
 /// Opens a virtual dataset with the structure that it has.
 pub(super) fn open(object: &Object, structure: ArrayStructure, places: &Places) -> Result<Arc<dyn Dataset>> {
     let described = Described::of(object)?.ok_or_else(|| damaged("a virtual dataset is none any more"))?;
-    let Item::Plain(dtype) = Item::of(&described.datatype)? else {
+    let (Item::Plain(dtype) | Item::Spaces(dtype)) = Item::of(&described.datatype)? else {
         return Err(Error::unsupported("Virtual datasets of texts or compounds with gaps are not read."));
     };
     if dtype.itemsize() != structure.dtype.itemsize() || structure.shape.len() != described.shape.len() {

@@ -142,6 +142,11 @@ impl Object {
         self.file.members(self.address)
     }
 
+    /// What a hard link of this group leads to.
+    pub(super) fn member(&self, name: &str, address: u64) -> Self {
+        Self { file: self.file.clone(), path: format!("{}/{name}", self.path), address }
+    }
+
     /// Whether both are the same object.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.address == other.address && self.file.location.absolute() == other.file.location.absolute()
@@ -180,9 +185,7 @@ impl Object {
             }
         }
         match &link.target {
-            Target::Object(address) => {
-                Ok(Self { file: self.file.clone(), path: format!("{}/{name}", self.path), address: *address })
-            }
+            Target::Object(address) => Ok(self.member(name, *address)),
             Target::Path(path) => {
                 let found = self.follow(path, places, links)?;
                 found.ok_or_else(|| Error::gone(format!("The link {name:?} leads nowhere: the file has no {path:?}.")))
