@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use girih_model::{Error, Result, ResultExt};
 
 use super::infer::{Header, is_missing, number};
-use super::records::Record;
+use super::records::{Record, not_utf8};
 
 /// A batch is full with this many rows or bytes of text.
 const BATCH_ROWS: usize = 8192;
@@ -101,7 +101,7 @@ impl Rows {
         }
         if record.len() > width || (record.len() < width && !is_foreign) {
             return Err(Error::unprocessable(format!(
-                "Line {line} of the CSV body has {} fields, but the table has {width} columns.",
+                "Line {line} of the CSV text has {} fields, but the table has {width} columns.",
                 record.len()
             )));
         }
@@ -112,12 +112,8 @@ impl Rows {
         }
         for ((n, builder), field) in order.iter().zip(&mut self.columns).zip(self.schema.fields()) {
             let (bytes, quoted) = record.field(*n).unwrap_or_default();
-            let text = std::str::from_utf8(bytes).or_error(|_| {
-                Error::unprocessable(format!(
-                    "The column {:?} at line {line} of the CSV body is not UTF-8.",
-                    field.name()
-                ))
-            })?;
+            let text = std::str::from_utf8(bytes)
+                .or_error(|_| not_utf8(format!("The column {:?} at line {line} of the CSV text", field.name())))?;
             // A line with nothing on it would be no record: there quotes mean nothing.
             let quoted = quoted && width > 1 && !is_foreign;
             let text = if is_foreign && !is_text(field.data_type()) { number(text) } else { text };
@@ -212,7 +208,7 @@ fn push_missing(builder: &mut StringBuilder, field: &Field, line: u64) -> Result
         builder.append_value("");
     } else {
         return Err(Error::unprocessable(format!(
-            "The column {:?} at line {line} of the CSV body is empty, but this column cannot have missing values.",
+            "The column {:?} at line {line} of the CSV text is empty, but this column cannot have missing values.",
             field.name()
         )));
     }
@@ -240,7 +236,7 @@ fn cast(text: &StringArray, field: &Field, lines: &[u64]) -> Result<ArrayRef> {
         let lost = (0..text.len()).find(|row| text.is_valid(*row) && nulls.as_ref().is_some_and(|n| n.is_null(*row)));
         if let Some(row) = lost {
             return Err(Error::unprocessable(format!(
-                "The column {:?} at line {} of the CSV body is {:?}, which is not a value of the type {}.",
+                "The column {:?} at line {} of the CSV text is {:?}, which is not a value of the type {}.",
                 field.name(),
                 lines[row],
                 text.value(row),
