@@ -217,13 +217,16 @@ pub(super) struct Inference {
     /// Most rows of a file.
     most: u64,
     columns: Option<Vec<Column>>,
+    /// What rows begin with that have one field more than there are names, in all files or in none; nothing is known
+    /// before the first row.
+    labels: Option<Option<Column>>,
     /// Of each file.
     pub(super) rows: Vec<u64>,
 }
 
 impl Inference {
     pub(super) fn new(dialect: Dialect, header: Header, most: Option<u64>) -> Self {
-        Self { dialect, header, most: most.unwrap_or(u64::MAX), columns: None, rows: Vec::new() }
+        Self { dialect, header, most: most.unwrap_or(u64::MAX), columns: None, labels: None, rows: Vec::new() }
     }
 
     /// # Errors
@@ -258,7 +261,14 @@ impl Inference {
         }
         let columns = self.columns.as_mut().ok_or_else(|| Error::unprocessable("The CSV file has no header."))?;
         let has_names = self.header != Header::ABSENT;
-        let label = *seen.label.get_or_insert(usize::from(has_names && record.len() == columns.len() + 1));
+        let has_label = *seen.has_label.get_or_insert(has_names && record.len() == columns.len() + 1);
+        let labels = self.labels.get_or_insert_with(|| has_label.then(|| Column::new(String::new())));
+        if labels.is_some() != has_label {
+            return Err(Error::unprocessable(
+                "Rows have labels in one CSV file, but not in another. Register them one by one.",
+            ));
+        }
+        let label = usize::from(has_label);
         if record.len() > columns.len() + label {
             return Err(Error::unprocessable(format!(
                 "Line {line} of the CSV file has {} fields, but there are {} columns. If its fields are separated by another character, say so with the parameter \"sep\".",
@@ -267,8 +277,8 @@ impl Inference {
             )));
         }
         seen.rows += 1;
-        for (n, column) in columns.iter_mut().enumerate() {
-            let (bytes, _) = record.field(n + label).unwrap_or_default();
+        for (n, column) in labels.iter_mut().chain(columns).enumerate() {
+            let (bytes, _) = record.field(n).unwrap_or_default();
             column.see(std::str::from_utf8(bytes).or_error(|_| not_utf8(format!("Line {line} of the CSV file")))?);
         }
         Ok(())
@@ -295,6 +305,11 @@ impl Inference {
         Ok(Schema::new(fields.collect::<Vec<_>>()))
     }
 
+    /// The labels of the rows: the first field, if the header has no name for it.
+    pub(super) fn labels(&self) -> Option<&Column> {
+        self.labels.as_ref()?.as_ref()
+    }
+
     pub(super) fn columns(&self) -> &[Column] {
         self.columns.as_deref().unwrap_or_default()
     }
@@ -305,8 +320,8 @@ impl Inference {
 struct Seen {
     records: u64,
     rows: u64,
-    /// 1 where rows begin with a field that has no name: a label.
-    label: Option<usize>,
+    /// Rows begin with a field that has no name: a label.
+    has_label: Option<bool>,
 }
 
 #[cfg(test)]
