@@ -134,6 +134,58 @@ def test_parameters_of_pandas(tmp_path, start):
             np.testing.assert_array_equal(table[column].read(), expected[column])
 
 
+def test_labels_of_rows_are_the_index(tmp_path, start, registered):
+    texts = {
+        "whole": "a,b\n1,2,3\n4,5,6\n",
+        "real": "a,b\n1,2,3\n,5,6\n",
+        "text": "a,b\nx,1,2\ny,3\n",
+        "commas": "a,b\n1,2,\n3,4,\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    client = registered()
+    for name in texts:
+        expected = pd.read_csv(tmp_path / f"{name}.csv")
+        assert list(client[name]) == ["a", "b"]
+        same(client[name].read().reset_index(), expected.reset_index(), name)
+        same(client[name].read(["b"]).reset_index(), expected[["b"]].reset_index(), name)
+        np.testing.assert_array_equal(client[name]["a"].read(), expected["a"])
+
+
+def test_other_encodings_are_refused(tmp_path, start, girih):
+    for encoding in ["utf-16", "utf-8-sig", "latin-1"]:
+        (tmp_path / f"{encoding}.csv").write_bytes("é,b\n1,2\n".encode(encoding))
+    (tmp_path / "body.csv").write_bytes("a,b\n1,é\n".encode("latin-1"))
+    server = start("catalog", "--read", tmp_path)
+    done = girih("register", server.url, tmp_path)
+    assert (done.stdout + done.stderr).count("Save the text as UTF-8") == 3, done.stdout + done.stderr
+    assert list(server.client()) == ["utf-8-sig"]
+    same(server.client()["utf-8-sig"].read(), pd.read_csv(tmp_path / "utf-8-sig.csv"), "utf-8-sig")
+
+
+def test_damaged_files_are_no_bodies(tmp_path, start, girih):
+    (tmp_path / "a.arrow").write_bytes(b"ARROW1\0\0nothing")
+    (tmp_path / "b.csv").write_text('a,b\n1,"2\n')
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 nothing")
+    done = girih("register", start("catalog", "--read", tmp_path).url, tmp_path)
+    assert "not a valid Arrow file" in done.stdout + done.stderr
+    assert "body" not in (done.stdout + done.stderr).replace(str(tmp_path), "")
+
+
+def test_errors_of_workbooks_are_missing_values(tmp_path, registered):
+    sheets = {
+        "one": [["a"], ["#DIV/0!"]],
+        "last": [["a", "b"], [1, 2], ["#N/A", None]],
+        "beside": [["a"], [1], [None, "#REF!"]],
+        "named": [["a", "#N/A", "#N/A"], [1, 2, None]],
+    }
+    for name, rows in sheets.items():
+        pd.DataFrame(rows).to_excel(tmp_path / f"{name}.xlsx", index=False, header=False)
+    client = registered()
+    for name in sheets:
+        same(client[name]["Sheet1"].read(), pd.read_excel(tmp_path / f"{name}.xlsx"), name)
+
+
 def test_several_files_are_partitions(tmp_path, start):
     frame = pd.DataFrame({"a": range(10), "b": [f"t{n}" for n in range(10)], "c": np.arange(10) / 4})
     paths = [tmp_path / f"{n}.csv" for n in range(3)]

@@ -22,7 +22,7 @@ const MAX_BODY: u64 = 16 << 30;
 const FREE_ROWS: u64 = 1 << 20;
 
 pub(super) fn bad(what: impl std::fmt::Display) -> Error {
-    Error::unprocessable(format!("The body is not a valid Arrow file: {what}."))
+    Error::unprocessable(format!("This is not a valid Arrow file: {what}."))
 }
 
 /// How many bytes may still be made from a body.

@@ -115,14 +115,14 @@ mod tests {
     #[test]
     fn damage_is_named() {
         for (text, message) in [
-            ("a,b,c,d,e\n1,x,,\n", "Line 2 of the CSV body has 4 fields, but the table has 5 columns."),
+            ("a,b,c,d,e\n1,x,,\n", "Line 2 of the CSV text has 4 fields, but the table has 5 columns."),
             (
                 "1,x,,,\nzz,x,,,\n",
-                "The column \"a\" at line 2 of the CSV body is \"zz\", which is not a value of the type Int64.",
+                "The column \"a\" at line 2 of the CSV text is \"zz\", which is not a value of the type Int64.",
             ),
             (
                 "a,x,c,d,e\n",
-                "The column \"a\" at line 1 of the CSV body is \"a\", which is not a value of the type Int64.",
+                "The column \"a\" at line 1 of the CSV text is \"a\", which is not a value of the type Int64.",
             ),
         ] {
             let error = again(text).unwrap_err();

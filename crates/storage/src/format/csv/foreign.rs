@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use girih_model::structure::table::ArrowSchema;
 use girih_model::{Error, Result, TableStructure};
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use super::infer::{Header, Inference};
 use super::records::{Dialect, Separator, Splitter};
 use super::rows::Rows;
 use crate::format::partition::encode::BatchWriter;
+use crate::format::partition::index::RowIndex;
 use crate::format::partition::{Batches, TableFile};
 use crate::place::{Draft, Location};
 
@@ -78,8 +80,13 @@ impl Foreign {
 
     /// The structure of these files, each a partition. May block.
     pub(super) fn inspect(&self, files: &[Location]) -> Result<TableStructure> {
-        let schema = self.chosen(self.inferred(files)?.schema()?)?;
-        Ok(TableStructure::new(Arc::new(schema), files.len() as u64))
+        let inference = self.inferred(files)?;
+        let schema = Arc::new(self.chosen(inference.schema()?)?);
+        let structure = TableStructure::new(schema.clone(), files.len() as u64);
+        let Some(labels) = inference.labels() else { return Ok(structure) };
+        // As Tiled has it, labels of the rows are in the schema, but no column.
+        let schema = RowIndex::unnamed(labels.data_type()).attach(&schema);
+        Ok(TableStructure { arrow_schema: ArrowSchema(schema), ..structure })
     }
 
     /// What the columns of these files are. May block.

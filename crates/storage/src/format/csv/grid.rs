@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::foreign::{Foreign, no_such_column};
 use super::infer::{Column, MAX_COLUMNS, is_missing, number, truth};
-use super::records::{Dialect, Record, Splitter};
+use super::records::{Dialect, Record, Splitter, not_utf8};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::Use;
 use crate::format::chunked::{self, Chunks, Load};
@@ -210,8 +210,7 @@ impl Table {
     fn push(&self, record: &Record, line: u64, out: &mut Vec<u8>) -> Result<()> {
         for (n, scalar) in self.columns.iter().zip(&self.scalars) {
             let (bytes, _) = record.field(*n).unwrap_or_default();
-            let text = std::str::from_utf8(bytes)
-                .or_error(|_| Error::unprocessable(format!("Line {line} of the CSV file is not UTF-8.")))?;
+            let text = std::str::from_utf8(bytes).or_error(|_| not_utf8(format!("Line {line} of the CSV file")))?;
             push_item(text, scalar, out).ok_or_else(|| {
                 Error::unprocessable(format!(
                     "Line {line} of the CSV file has {text:?} in column {n}, which is no {}. Register it again.",

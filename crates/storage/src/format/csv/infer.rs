@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use girih_model::{Error, Result, ResultExt};
 
-use super::records::{Dialect, Record, Splitter};
+use super::records::{Dialect, Record, Splitter, not_utf8};
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
@@ -47,7 +47,7 @@ impl Header {
     /// The names, if this record, of that number, is where they are found: the header itself or, without one, the first row.
     ///
     /// # Errors
-    /// `Unsupported` when there are too many.
+    /// `Unsupported` when there are too many, `Unprocessable` when they are not UTF-8.
     pub(super) fn names(&self, number: u64, record: &Record) -> Result<Option<Vec<String>>> {
         if number != self.record.unwrap_or(0) {
             return Ok(None);
@@ -58,15 +58,16 @@ impl Header {
         }
         Ok(Some(match (&self.names, self.record) {
             (Some(names), _) => names.to_vec(),
-            (None, Some(_)) => names(record),
+            (None, Some(_)) => names(record)?,
             (None, None) => (0..record.len()).map(|n| n.to_string()).collect(),
         }))
     }
 }
 
-fn names(header: &Record) -> Vec<String> {
+fn names(header: &Record) -> Result<Vec<String>> {
     let given = (0..header.len()).filter_map(|n| header.field(n));
-    names_of(given.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
+    let given = given.map(|(name, _)| std::str::from_utf8(name).map(str::to_owned));
+    Ok(names_of(given.collect::<Result<_, _>>().or_error(|_| not_utf8("The header of the CSV file"))?))
 }
 
 /// The names of columns as pandas calls them: those without one by their position, those that come again with a number;
@@ -216,13 +217,16 @@ pub(super) struct Inference {
     /// Most rows of a file.
     most: u64,
     columns: Option<Vec<Column>>,
+    /// What rows begin with that have one field more than there are names, in all files or in none; nothing is known
+    /// before the first row.
+    labels: Option<Option<Column>>,
     /// Of each file.
     pub(super) rows: Vec<u64>,
 }
 
 impl Inference {
     pub(super) fn new(dialect: Dialect, header: Header, most: Option<u64>) -> Self {
-        Self { dialect, header, most: most.unwrap_or(u64::MAX), columns: None, rows: Vec::new() }
+        Self { dialect, header, most: most.unwrap_or(u64::MAX), columns: None, labels: None, rows: Vec::new() }
     }
 
     /// # Errors
@@ -257,7 +261,14 @@ impl Inference {
         }
         let columns = self.columns.as_mut().ok_or_else(|| Error::unprocessable("The CSV file has no header."))?;
         let has_names = self.header != Header::ABSENT;
-        let label = *seen.label.get_or_insert(usize::from(has_names && record.len() == columns.len() + 1));
+        let has_label = *seen.has_label.get_or_insert(has_names && record.len() == columns.len() + 1);
+        let labels = self.labels.get_or_insert_with(|| has_label.then(|| Column::new(String::new())));
+        if labels.is_some() != has_label {
+            return Err(Error::unprocessable(
+                "Rows have labels in one CSV file, but not in another. Register them one by one.",
+            ));
+        }
+        let label = usize::from(has_label);
         if record.len() > columns.len() + label {
             return Err(Error::unprocessable(format!(
                 "Line {line} of the CSV file has {} fields, but there are {} columns. If its fields are separated by another character, say so with the parameter \"sep\".",
@@ -266,12 +277,9 @@ impl Inference {
             )));
         }
         seen.rows += 1;
-        for (n, column) in columns.iter_mut().enumerate() {
-            let (bytes, _) = record.field(n + label).unwrap_or_default();
-            column.see(
-                std::str::from_utf8(bytes)
-                    .or_error(|_| Error::unprocessable(format!("Line {line} of the CSV file is not UTF-8.")))?,
-            );
+        for (n, column) in labels.iter_mut().chain(columns).enumerate() {
+            let (bytes, _) = record.field(n).unwrap_or_default();
+            column.see(std::str::from_utf8(bytes).or_error(|_| not_utf8(format!("Line {line} of the CSV file")))?);
         }
         Ok(())
     }
@@ -297,6 +305,11 @@ impl Inference {
         Ok(Schema::new(fields.collect::<Vec<_>>()))
     }
 
+    /// The labels of the rows: the first field, if the header has no name for it.
+    pub(super) fn labels(&self) -> Option<&Column> {
+        self.labels.as_ref()?.as_ref()
+    }
+
     pub(super) fn columns(&self) -> &[Column] {
         self.columns.as_deref().unwrap_or_default()
     }
@@ -307,8 +320,8 @@ impl Inference {
 struct Seen {
     records: u64,
     rows: u64,
-    /// 1 where rows begin with a field that has no name: a label.
-    label: Option<usize>,
+    /// Rows begin with a field that has no name: a label.
+    has_label: Option<bool>,
 }
 
 #[cfg(test)]
@@ -318,8 +331,12 @@ mod tests {
     use super::*;
 
     fn infer(text: &str) -> Result<Vec<(String, String)>> {
+        infer_bytes(text.as_bytes())
+    }
+
+    fn infer_bytes(text: &[u8]) -> Result<Vec<(String, String)>> {
         let mut file = tempfile::tempfile().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        file.write_all(text).unwrap();
         file.rewind().unwrap();
         let dialect = Dialect { is_lenient: true, ..Dialect::STRICT };
         let mut inference = Inference::new(dialect, Header::FIRST, None);
@@ -378,6 +395,9 @@ mod tests {
         check("a,b,c\n1,2\n1,2,3\n", &[("a", "Int64"), ("b", "Int64"), ("c", "Float64")]);
         check("a,b\nx,1,2\ny,3,4\n", &[("a", "Int64"), ("b", "Int64")]);
         assert!(infer("a,b\n1,2\n1,2,3\n").unwrap_err().message().contains("Line 3"));
+        assert!(
+            infer_bytes(b"a,\xe9\n1,2\n").unwrap_err().message().contains("The header of the CSV file is not UTF-8")
+        );
         assert!(infer("").unwrap_err().message().contains("empty"));
     }
 }

@@ -1,5 +1,7 @@
 //! Splits bytes that arrive piece by piece into records of fields (RFC 4180, section 2).
 
+use std::fmt::Display;
+
 use girih_model::{Error, Result};
 
 /// Longest field and longest record, in bytes: a forgotten quote must not swallow a large body.
@@ -48,6 +50,13 @@ fn is_blank(byte: &u8) -> bool {
 
 /// Some programs begin UTF-8 files with a byte-order mark.
 const BOM: [u8; 3] = *b"\xef\xbb\xbf";
+
+/// Those of UTF-16. Without a look at them, what follows may pass for UTF-8 with many zeros.
+const UTF16_BOMS: [[u8; 2]; 2] = [*b"\xff\xfe", *b"\xfe\xff"];
+
+pub(super) fn not_utf8(what: impl Display) -> Error {
+    Error::unprocessable(format!("{what} is not UTF-8. Save the text as UTF-8 and try again."))
+}
 
 /// One record.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -157,6 +166,9 @@ impl Splitter {
                 self.record.clear();
                 self.state = State::RecordStart;
             }
+            if self.read == 2 && UTF16_BOMS.iter().any(|bom| self.record.bytes == bom) {
+                return Err(not_utf8("The CSV text"));
+            }
         }
         Ok(())
     }
@@ -186,7 +198,7 @@ impl Splitter {
         match self.state {
             State::RecordStart => Ok(()),
             State::Quoted => {
-                Err(Error::unprocessable("The CSV body ends within a quoted field: a closing quote is missing."))
+                Err(Error::unprocessable("The CSV text ends within a quoted field: a closing quote is missing."))
             }
             _ => self.end_record(each),
         }
@@ -241,7 +253,7 @@ impl Splitter {
                 Ok(())
             }
             (State::QuoteInQuoted, _) if !self.dialect.is_lenient => Err(Error::unprocessable(format!(
-                "Line {} of the CSV body has a closing quote that neither a comma nor a line break follows. \
+                "Line {} of the CSV text has a closing quote that neither a comma nor a line break follows. \
                  Double the quotes within a quoted field.",
                 self.line
             ))),
@@ -260,7 +272,7 @@ impl Splitter {
     fn check_size(&self) -> Result<()> {
         if self.record.bytes.len() + self.record.ends.len() * size_of::<(usize, bool)>() > MAX_RECORD {
             return Err(Error::unprocessable(format!(
-                "A record of the CSV body, at line {}, is longer than {MAX_RECORD} bytes. Is a closing quote missing?",
+                "A record of the CSV text, at line {}, is longer than {MAX_RECORD} bytes. Is a closing quote missing?",
                 self.line
             )));
         }
@@ -334,6 +346,11 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
+        for utf16 in [b"\xff\xfea\0,\0b\0\n\0", b"\xfe\xff\0a\0,\0b\0\n"] {
+            for piece in [1, 2, 10] {
+                assert!(split(utf16, piece).unwrap_err().message().contains("Save the text as UTF-8"));
+            }
+        }
         assert!(split(b"a,\"b", 10).unwrap_err().message().contains("closing quote is missing"));
         assert!(split(b"x\na,\"b\"c", 10).unwrap_err().message().starts_with("Line 2 "));
         let endless = [b"\"".to_vec(), vec![b'x'; MAX_RECORD + 1]].concat();

@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use girih_model::{Error, Result, ResultExt};
 
 use super::infer::{Header, is_missing, number};
-use super::records::Record;
+use super::records::{Record, not_utf8};
+use crate::format::partition::index::FIRST_UNNAMED;
 
 /// A batch is full with this many rows or bytes of text.
 const BATCH_ROWS: usize = 8192;
@@ -39,8 +40,8 @@ enum Layout {
     Header,
     /// A file by somebody else, with the names as pandas calls them; so many records have come.
     Foreign(Header, u64),
-    /// The names of such a file are known: for each column its field, and how many there are.
-    Named { order: Vec<usize>, width: usize, has_names: bool },
+    /// The names of such a file are known: for each column its name, if it is not that of labels, and how many there are.
+    Named { order: Vec<Option<usize>>, width: usize, has_names: bool },
     Known {
         order: Vec<usize>,
         width: usize,
@@ -82,7 +83,10 @@ impl Rows {
             Layout::Named { order, width, has_names } => {
                 // A first field without a name is a label of the row.
                 let label = usize::from(*has_names && record.len() == width + 1);
-                let order = order.iter().map(|n| n + label).collect();
+                if label == 0 && order.contains(&None) {
+                    return Err(Error::unprocessable("The rows of the CSV file have no labels. Register it again."));
+                }
+                let order = order.iter().map(|n| n.map_or(0, |n| n + label)).collect();
                 self.layout = Layout::Known { order, width: width + label, is_foreign: true };
                 return self.push(record, line, full);
             }
@@ -101,7 +105,7 @@ impl Rows {
         }
         if record.len() > width || (record.len() < width && !is_foreign) {
             return Err(Error::unprocessable(format!(
-                "Line {line} of the CSV body has {} fields, but the table has {width} columns.",
+                "Line {line} of the CSV text has {} fields, but the table has {width} columns.",
                 record.len()
             )));
         }
@@ -112,12 +116,8 @@ impl Rows {
         }
         for ((n, builder), field) in order.iter().zip(&mut self.columns).zip(self.schema.fields()) {
             let (bytes, quoted) = record.field(*n).unwrap_or_default();
-            let text = std::str::from_utf8(bytes).or_error(|_| {
-                Error::unprocessable(format!(
-                    "The column {:?} at line {line} of the CSV body is not UTF-8.",
-                    field.name()
-                ))
-            })?;
+            let text = std::str::from_utf8(bytes)
+                .or_error(|_| not_utf8(format!("The column {:?} at line {line} of the CSV text", field.name())))?;
             // A line with nothing on it would be no record: there quotes mean nothing.
             let quoted = quoted && width > 1 && !is_foreign;
             let text = if is_foreign && !is_text(field.data_type()) { number(text) } else { text };
@@ -191,16 +191,15 @@ impl Rows {
     }
 }
 
-/// The place of each column among the names.
-fn order_of(names: &[String], schema: &SchemaRef) -> Result<Vec<usize>> {
+/// The place of each column among the names; labels of the rows have none.
+fn order_of(names: &[String], schema: &SchemaRef) -> Result<Vec<Option<usize>>> {
     let numbers: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-    let place = |field: &Arc<Field>| {
-        numbers.get(field.name().as_str()).copied().ok_or_else(|| {
-            Error::unprocessable(format!(
-                "The CSV file has no column {:?} in its header. Register it again.",
-                field.name()
-            ))
-        })
+    let place = |field: &Arc<Field>| match numbers.get(field.name().as_str()) {
+        None if field.name() != FIRST_UNNAMED => Err(Error::unprocessable(format!(
+            "The CSV file has no column {:?} in its header. Register it again.",
+            field.name()
+        ))),
+        place => Ok(place.copied()),
     };
     schema.fields().iter().map(place).collect()
 }
@@ -212,7 +211,7 @@ fn push_missing(builder: &mut StringBuilder, field: &Field, line: u64) -> Result
         builder.append_value("");
     } else {
         return Err(Error::unprocessable(format!(
-            "The column {:?} at line {line} of the CSV body is empty, but this column cannot have missing values.",
+            "The column {:?} at line {line} of the CSV text is empty, but this column cannot have missing values.",
             field.name()
         )));
     }
@@ -240,7 +239,7 @@ fn cast(text: &StringArray, field: &Field, lines: &[u64]) -> Result<ArrayRef> {
         let lost = (0..text.len()).find(|row| text.is_valid(*row) && nulls.as_ref().is_some_and(|n| n.is_null(*row)));
         if let Some(row) = lost {
             return Err(Error::unprocessable(format!(
-                "The column {:?} at line {} of the CSV body is {:?}, which is not a value of the type {}.",
+                "The column {:?} at line {} of the CSV text is {:?}, which is not a value of the type {}.",
                 field.name(),
                 lines[row],
                 text.value(row),

@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 
 /// pandas keeps levels without a name in columns that begin like this.
 pub(crate) const UNNAMED: &str = "__index_level_";
-const FIRST_UNNAMED: &str = "__index_level_0__";
+/// The only one of them, or the first.
+pub(crate) const FIRST_UNNAMED: &str = "__index_level_0__";
 const PANDAS: &str = "pandas";
 
 #[derive(Debug, Clone)]
@@ -80,6 +81,22 @@ impl Range {
 impl RowIndex {
     pub(crate) fn none() -> Self {
         Self { levels: Levels::None, pandas: Map::new() }
+    }
+
+    /// One level without a name, whose values are a column.
+    pub(crate) fn unnamed(data_type: DataType) -> Self {
+        let (pandas, numpy) = match &data_type {
+            DataType::Int64 => ("int64", "int64"),
+            DataType::UInt64 => ("uint64", "uint64"),
+            DataType::Float64 => ("float64", "float64"),
+            DataType::Boolean => ("bool", "bool"),
+            _ => ("unicode", "object"),
+        };
+        let described = json!({
+            "name": null, "field_name": FIRST_UNNAMED, "pandas_type": pandas, "numpy_type": numpy, "metadata": null,
+        });
+        let level = Arc::new(Field::new(FIRST_UNNAMED, data_type, true));
+        Self { levels: Levels::Columns(vec![level]), pandas: Map::from_iter([("columns".into(), json!([described]))]) }
     }
 
     /// The index that `schema` describes. A description that contradicts the schema counts as none.

@@ -65,7 +65,7 @@ enum Value {
 
 impl Sheet {
     fn push(&mut self, row: u32, column: u32, value: &DataRef<'_>) -> Result<()> {
-        if matches!(value, DataRef::Empty | DataRef::Error(_)) {
+        if matches!(value, DataRef::Empty) {
             return Ok(());
         }
         if row >= MAX_ROWS || column >= MAX_COLUMNS {
@@ -107,6 +107,8 @@ impl Sheet {
 impl Column {
     fn push(&mut self, row: u32, value: &DataRef<'_>) -> Result<()> {
         let value = match value {
+            // As a name it is the text of what pandas reads.
+            DataRef::Error(_) if row == 0 => self.text("nan")?,
             DataRef::Empty | DataRef::Error(_) => return Ok(()),
             DataRef::Int(number) => Value::Number(*number as f64),
             DataRef::Float(number) => Value::Number(*number),
@@ -332,6 +334,20 @@ mod tests {
         check(&[text("x"), text("NA"), C::Float(2.0)], "LargeUtf8", &["x", "", "2"]);
         check(&[C::Empty, C::Empty], "Float64", &["", ""]);
         check(&[C::Error(calamine::CellErrorType::Div0), C::Float(1.0)], "Float64", &["", "1.0"]);
+    }
+
+    #[test]
+    fn errors_are_missing_values_in_rows_of_their_own() {
+        use DataRef as C;
+        let error = C::Error(calamine::CellErrorType::NA);
+        let mut sheet = Sheet::default();
+        for (row, column, cell) in [(0, 0, &C::Float(7.0)), (0, 1, &error), (1, 0, &error), (2, 2, &error)] {
+            sheet.push(row, column, cell).unwrap();
+        }
+        let batch = sheet.finish().unwrap();
+        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!((names, batch.num_rows()), (["7", "nan", "Unnamed: 2"].map(str::to_owned).to_vec(), 2));
+        assert!(batch.columns().iter().all(|column| column.null_count() == 2));
     }
 
     #[test]
