@@ -1,9 +1,11 @@
 //! FITS (version 4.0): a container of its header-data units. Images are arrays as `astropy.io.fits` gives them, with `BZERO`
-//! and `BSCALE` applied; binary tables are arrays of one axis whose items have the columns as fields. The cards of a header
-//! are metadata.
+//! and `BSCALE` applied; tables are arrays of one axis whose items have the columns as fields. The cards of a header are
+//! metadata.
 
 mod header;
+mod table;
 mod unit;
+mod values;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -21,7 +23,7 @@ use super::{Files, Format, Inspected, of_source};
 use crate::dataset::{Dataset, positions};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
-use unit::{Unit, Values};
+use unit::Unit;
 
 /// Stretches that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -164,10 +166,12 @@ impl Load for Open {
             Error::damaged("The FITS file is shorter than it says.")
                 .context(format!("reading {}", location.absolute().display()))
         })?;
-        Ok(Some(match &unit.values {
-            Values::Stored(_) => items.into(),
-            values => values.of(&items).into(),
-        }))
+        let whole = items.len() / unit.itemsize * self.stored.structure.dtype.itemsize();
+        items.truncate(len);
+        let mut items =
+            unit.items(items).map_err(|e| e.context(format!("reading {}", location.absolute().display())))?;
+        items.resize(whole, 0);
+        Ok(Some(items.into()))
     }
 }
 

@@ -72,6 +72,53 @@ fn file() -> Vec<u8> {
             "EXTNAME = 'rows    '",
         ]),
         padded(rows),
+        header(&[
+            "XTENSION= 'BINTABLE'",
+            "BITPIX  =                    8",
+            "NAXIS   =                    2",
+            "NAXIS1  =                   14",
+            "NAXIS2  =                    2",
+            "PCOUNT  =                    0",
+            "GCOUNT  =                    1",
+            "TFIELDS =                    3",
+            "TFORM1  = 'J       '",
+            "TZERO1  =           2147483648",
+            "TFORM2  = 'PE(3)   '",
+            "TTYPE2  = 'list    '",
+            "TFORM3  = '2B      '",
+            "TSCAL3  =                  0.5",
+            "EXTNAME = 'made    '",
+        ]),
+        padded((0..28).collect()),
+        header(&[
+            "XTENSION= 'TABLE   '",
+            "BITPIX  =                    8",
+            "NAXIS   =                    2",
+            "NAXIS1  =                   10",
+            "NAXIS2  =                    2",
+            "PCOUNT  =                    0",
+            "GCOUNT  =                    1",
+            "TFIELDS =                    3",
+            "TFORM1  = 'I3      '",
+            "TBCOL1  =                    1",
+            "TFORM2  = 'E4.1    '",
+            "TBCOL2  =                    7",
+            "TFORM3  = 'A2      '",
+            "TBCOL3  =                    4",
+            "EXTNAME = 'ascii   '",
+        ]),
+        padded(b" 12a  1D1 -1bc     ".iter().chain(b" ").copied().collect()),
+        header(&[
+            "XTENSION= 'IMAGE   '",
+            "BITPIX  =                    8",
+            "NAXIS   =                    1",
+            "NAXIS1  =                    3",
+            "PCOUNT  =                    0",
+            "GCOUNT  =                    1",
+            "BLANK   =                    7",
+            "EXTNAME = 'blank   '",
+        ]),
+        padded(vec![6, 7, 8]),
     ]
     .concat()
 }
@@ -104,7 +151,7 @@ fn units_are_arrays() {
     block_on(async {
         let room = Room::new();
         let file = opened(&room, &file()).await.unwrap();
-        assert_eq!(file.keys().await.unwrap(), ["PRIMARY", "scaled", "HDU2", "rows"]);
+        assert_eq!(file.keys().await.unwrap(), ["PRIMARY", "scaled", "HDU2", "rows", "made", "ascii", "blank"]);
         let metadata = file.metadata().to_value();
         assert_eq!(metadata["OBJECT"], "it's M31");
         assert_eq!((&metadata["EXPTIME"], &metadata["HISTORY"]), (&15.0.into(), &"one\ntwo".into()));
@@ -114,6 +161,18 @@ fn units_are_arrays() {
         assert_eq!(all(&file, "HDU2").await, (">u2".into(), unsigned));
         let (dtype, rows) = all(&file, "rows").await;
         assert_eq!((dtype.as_str(), &rows[..6]), (r#"[["n",">i4"],["s","|S2"]]"#, &b"\0\0\0\0ab"[..]));
+        let (dtype, rows) = all(&file, "made").await;
+        assert_eq!(dtype, r#"[["col1",">u4"],["col3","<f8",[2]]]"#);
+        let expected = [vec![0x80, 1, 2, 3], 6f64.to_le_bytes().to_vec(), 6.5f64.to_le_bytes().to_vec()].concat();
+        assert_eq!(&rows[..20], expected);
+        let omitted = &file.child("made").await.unwrap().unwrap().metadata().to_value()["omitted"];
+        assert!(omitted["list"].is_string());
+        let (dtype, rows) = all(&file, "ascii").await;
+        assert_eq!(dtype, r#"[["col1","<i2"],["col2","<f8"],["col3","|S2"]]"#);
+        let row = |n: i16, x: f64, s: &[u8; 2]| [&n.to_le_bytes()[..], &x.to_le_bytes(), s].concat();
+        assert_eq!(rows, [row(12, 10.0, b"a\0"), row(-1, f64::NAN, b"bc")].concat());
+        let floats = [6f32, f32::NAN, 8.0].iter().flat_map(|n| n.to_le_bytes()).collect();
+        assert_eq!(all(&file, "blank").await, ("<f4".into(), floats));
     });
 }
 

@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::fs::File;
 
-use girih_model::dtype::{Endianness, Field, Kind, ScalarType, StructType};
+use girih_model::dtype::Kind;
 use girih_model::{DType, Error, Result, ResultExt};
 use serde_json::Value;
 
 use super::damaged;
 use super::header::{BLOCK, Header};
+use super::table::Columns;
+use super::values::{Make, Part, Scaling, scalar};
 
 /// Most units of a file, and most axes of one.
 const MAX_UNITS: usize = 1 << 16;
 const MAX_AXES: u64 = 64;
-/// Most columns of a table.
-const MAX_COLUMNS: u64 = 999;
+/// Columns that are left out, and why, beside the cards: no card is written like that.
+const OMITTED: &str = "omitted";
 
 #[derive(Debug, Clone)]
 pub(super) struct Unit {
@@ -30,16 +32,7 @@ pub(super) struct Unit {
 /// What the items are made of what lies in the file.
 #[derive(Debug, Clone)]
 pub(super) enum Values {
-    Stored(DType),
-    /// Integers of which half of their range is taken away, and which are meant as unsigned ones; of one byte, as signed.
-    Shifted {
-        bytes: usize,
-    },
-    Scaled {
-        bitpix: i64,
-        scale: f64,
-        zero: f64,
-    },
+    Made(DType, Vec<Part>),
     Unknown(String),
 }
 
@@ -53,15 +46,14 @@ pub(super) fn all(file: &File) -> Result<(Value, Vec<(String, Unit)>)> {
             return Err(damaged("it does not begin like one"));
         }
         let (unit, bytes) = unit(&header)?;
-        let metadata = Value::Object(header.cards.clone());
         if let Some(unit) = unit {
             let name = header.text("EXTNAME").filter(|name| !name.is_empty()).map(String::from);
             let name = name.unwrap_or_else(|| if number == 0 { "PRIMARY".to_owned() } else { format!("HDU{number}") });
             let name = if used.insert(name.clone()) { name } else { format!("{name}_{number}") };
             used.insert(name.clone());
-            units.push((name, Unit { metadata: metadata.clone(), ..unit }));
+            units.push((name, unit));
         }
-        first.get_or_insert(metadata);
+        first.get_or_insert(Value::Object(header.cards));
         number += 1;
         if number > MAX_UNITS {
             return Err(damaged("it has too many units"));
@@ -91,98 +83,50 @@ fn unit(header: &Header) -> Result<(Option<Unit>, u64)> {
     if lengths.is_empty() || lengths.contains(&0) {
         return Ok((None, bytes));
     }
-    let made = |shape, itemsize, values| Unit { metadata: Value::Null, shape, itemsize, begin: header.end, values };
-    Ok((
-        match header.text("XTENSION") {
-            Some("BINTABLE") => {
-                let row = usize::try_from(lengths[1..].first().copied().unwrap_or(0)).map_err(|_| too_large())?;
-                let values =
-                    columns(header, row).map_or_else(|e| Values::Unknown(e.message().to_owned()), Values::Stored);
-                (row > 0).then(|| made(vec![lengths[0]], row, values))
-            }
-            None | Some("IMAGE") => Some(made(lengths, itemsize, samples(header, bitpix)?)),
-            Some(other) => {
-                let reason = format!("Units of the kind {other} are not read.");
-                Some(made(lengths, itemsize, Values::Unknown(reason)))
-            }
-        },
-        bytes,
-    ))
+    let (mut metadata, rows) = (header.cards.clone(), lengths[0]);
+    let row = usize::try_from(*lengths.last().unwrap_or(&0)).map_err(|_| too_large())?;
+    let (shape, itemsize, values) = match header.text("XTENSION") {
+        Some(kind @ ("BINTABLE" | "TABLE")) if axes == 2 => {
+            let columns = if kind == "TABLE" { Columns::ascii(header, row) } else { Columns::binary(header, row) };
+            let values = columns.and_then(|columns| {
+                if !columns.omitted.is_empty() {
+                    metadata.insert(OMITTED.into(), columns.omitted.clone().into());
+                }
+                Ok(Values::Made(columns.dtype()?, columns.parts))
+            });
+            (vec![rows], row, values.unwrap_or_else(|e| Values::Unknown(e.message().to_owned())))
+        }
+        None | Some("IMAGE") => (lengths, itemsize, samples(header, bitpix)?),
+        Some(other) => {
+            let reason = format!("Units of the kind {other} with {axes} axes are not read.");
+            (lengths, itemsize, Values::Unknown(reason))
+        }
+    };
+    let unit = Unit { metadata: Value::Object(metadata), shape, itemsize, begin: header.end, values };
+    Ok((Some(unit), bytes))
 }
 
-fn scalar(kind: Kind, size: usize) -> Result<DType> {
-    ScalarType::new(kind, size, Endianness::Big, None).map(DType::Scalar)
-}
-
+/// As astropy does it: what fits into single precision has that.
 fn samples(header: &Header, bitpix: i64) -> Result<Values> {
     let (scale, zero) = (header.real("BSCALE").unwrap_or(1.0), header.real("BZERO").unwrap_or(0.0));
-    let bytes = (bitpix.unsigned_abs() / 8) as usize;
-    if bitpix > 0 && scale == 1.0 {
-        let half = (1u128 << (bitpix - 1)) as f64;
-        if bitpix > 8 && zero == half || bitpix == 8 && zero == -128.0 {
-            return Ok(Values::Shifted { bytes });
-        }
-    }
-    if scale != 1.0 || zero != 0.0 {
-        return Ok(Values::Scaled { bitpix, scale, zero });
-    }
-    let kind = match bitpix {
-        8 => Kind::Uint,
-        bits if bits > 0 => Kind::Int,
-        _ => Kind::Float,
+    let len = (bitpix.unsigned_abs() / 8) as usize;
+    let blank = header.integer("BLANK").filter(|_| bitpix > 0);
+    let half = if bitpix == 8 { -128.0 } else { 2f64.powi(bitpix as i32 - 1) };
+    let (dtype, make) = if bitpix > 0 && scale == 1.0 && zero == half {
+        (scalar(if bitpix == 8 { Kind::Int } else { Kind::Uint }, len)?, Make::Shift { bytes: len })
+    } else if scale != 1.0 || zero != 0.0 || blank.is_some() {
+        let single = matches!(bitpix, 8 | 16 | -32);
+        let scaling = Scaling { bitpix, scale, zero, blank, single };
+        (DType::of(if single { "f4" } else { "f8" }), Make::Scale(scaling))
+    } else {
+        let kind = match bitpix {
+            8 => Kind::Uint,
+            bits if bits > 0 => Kind::Int,
+            _ => Kind::Float,
+        };
+        (scalar(kind, len)?, Make::Copy)
     };
-    scalar(kind, bytes).map(Values::Stored)
-}
-
-/// The columns of a table as fields (section 7.3).
-fn columns(header: &Header, row: usize) -> Result<DType> {
-    let count = header.count("TFIELDS")?;
-    if count > MAX_COLUMNS {
-        return Err(damaged("a table has too many columns"));
-    }
-    let mut fields = Vec::new();
-    for n in 1..=count {
-        let form = header.text(&format!("TFORM{n}")).unwrap_or_default().trim().to_owned();
-        let digits = form.len() - form.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let repeat: usize = if digits == 0 { 1 } else { form[..digits].parse().unwrap_or(usize::MAX) };
-        let (kind, size) = match form[digits..].chars().next() {
-            Some('L') | Some('A') => (Kind::Bytes, 1),
-            Some('B' | 'X') => (Kind::Uint, 1),
-            Some('I') => (Kind::Int, 2),
-            Some('J') => (Kind::Int, 4),
-            Some('K') => (Kind::Int, 8),
-            Some('E') => (Kind::Float, 4),
-            Some('D') => (Kind::Float, 8),
-            Some('C') => (Kind::Complex, 8),
-            Some('M') => (Kind::Complex, 16),
-            // Where in the heap a list lies: its length and its place.
-            Some('P') => (Kind::Int, 4),
-            Some('Q') => (Kind::Int, 8),
-            other => return Err(Error::unsupported(format!("Columns of the type {other:?} are not read."))),
-        };
-        let kind_of = form[digits..].chars().next().unwrap_or(' ');
-        let (dtype, shape) = match kind_of {
-            'A' => (scalar(Kind::Bytes, repeat)?, None),
-            'X' => (scalar(kind, size)?, Some(vec![repeat.div_ceil(8)])),
-            'P' | 'Q' => (scalar(kind, size)?, Some(vec![2 * repeat.min(1)])),
-            _ if repeat == 1 => (scalar(kind, size)?, None),
-            _ => (scalar(kind, size)?, Some(vec![repeat])),
-        };
-        let name = header.text(&format!("TTYPE{n}")).map(String::from).unwrap_or_else(|| format!("col{n}"));
-        let field = Field { name, dtype, shape };
-        let empty = field.shape.as_ref().is_some_and(|shape| shape.contains(&0)) || field.dtype.itemsize() == 0;
-        if !empty {
-            fields.push(field);
-        }
-    }
-    let itemsize = fields.iter().try_fold(0usize, |all, field| {
-        let count = field.shape.iter().flatten().try_fold(1usize, |all, len| all.checked_mul(*len))?;
-        all.checked_add(count.checked_mul(field.dtype.itemsize())?)
-    });
-    if itemsize != Some(row) || fields.is_empty() {
-        return Err(damaged("the columns of a table are not as long as its rows"));
-    }
-    Ok(DType::Struct(StructType { itemsize: row, fields }))
+    Ok(Values::Made(dtype, vec![Part { at: 0, len, make }]))
 }
 
 impl Unit {
@@ -190,46 +134,24 @@ impl Unit {
     /// `Unsupported` for units of other kinds.
     pub(super) fn dtype(&self) -> Result<DType> {
         match &self.values {
-            Values::Stored(dtype) => Ok(dtype.clone()),
-            Values::Shifted { bytes: 1 } => scalar(Kind::Int, 1),
-            Values::Shifted { bytes } => scalar(Kind::Uint, *bytes),
-            // As astropy does it: what fits into single precision has that.
-            Values::Scaled { bitpix, .. } => Ok(DType::of(if matches!(bitpix, 8 | 16 | -32) { "f4" } else { "f8" })),
+            Values::Made(dtype, _) => Ok(dtype.clone()),
             Values::Unknown(reason) => Err(Error::unsupported(reason.clone())),
         }
     }
-}
 
-impl Values {
     /// Items of what was read.
-    pub(super) fn of(&self, stored: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Stored(_) | Self::Unknown(_) => stored.to_vec(),
-            Self::Shifted { bytes } => {
-                let mut items = stored.to_vec();
-                items.iter_mut().step_by(*bytes).for_each(|byte| *byte ^= 0x80);
-                items
-            }
-            Self::Scaled { bitpix, scale, zero } => {
-                let bytes = (bitpix.unsigned_abs() / 8) as usize;
-                let mut items = Vec::with_capacity(stored.len() / bytes * 8);
-                for item in stored.chunks_exact(bytes) {
-                    let bits = item.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-                    let unused = 64 - 8 * bytes as u32;
-                    let number = match bitpix {
-                        -64 => f64::from_bits(bits),
-                        -32 => f64::from(f32::from_bits(bits as u32)),
-                        8 => bits as f64,
-                        _ => ((bits as i64) << unused >> unused) as f64,
-                    };
-                    let value = number * scale + zero;
-                    match bitpix {
-                        8 | 16 | -32 => items.extend_from_slice(&(value as f32).to_le_bytes()),
-                        _ => items.extend_from_slice(&value.to_le_bytes()),
-                    }
+    pub(super) fn items(&self, stored: Vec<u8>) -> Result<Vec<u8>> {
+        let Values::Made(dtype, parts) = &self.values else { return Ok(stored) };
+        let mut items = Vec::with_capacity(stored.len() / self.itemsize * dtype.itemsize());
+        match parts.as_slice() {
+            [Part { make: Make::Copy, len, .. }] if *len == self.itemsize => return Ok(stored),
+            [part] if part.len == self.itemsize => part.append(&stored, &mut items)?,
+            parts => {
+                for row in stored.chunks_exact(self.itemsize) {
+                    parts.iter().try_for_each(|part| part.append(&row[part.at..part.at + part.len], &mut items))?;
                 }
-                items
             }
         }
+        Ok(items)
     }
 }
