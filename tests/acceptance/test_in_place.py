@@ -336,3 +336,70 @@ def test_fits_files(tmp_path, registered):
         assert [text.decode() for text in rows["s"]] == list(file["ROWS"].data["s"])
     with fits.open(tmp_path / "scaled.fits") as file:
         same(client["scaled/HDU1"].read(), file[1].data.astype("f4"))
+
+
+def test_fits_columns_and_blanks(tmp_path, registered):
+    lists = np.array([made("f4", (n,)) for n in [1, 2, 0, 3]], dtype=object)
+    columns = [
+        fits.Column("u2", "I", bzero=2**15, array=made("u2", (4,))),
+        fits.Column("u4", "2J", bzero=2**31, array=made("u4", (4, 2))),
+        fits.Column("u8", "K", bzero=2**63, array=made("u8", (4,))),
+        fits.Column("list", "PE()", array=lists),
+        fits.Column("scaled", "I", array=made("i2", (4,))),
+        fits.Column("real", "E", array=made("f4", (4,))),
+    ]
+    written = [
+        fits.Column("i", "I4", array=made("i2", (4,))),
+        fits.Column("long", "I12", array=made("i8", (4,)) << 30),
+        fits.Column("f", "F8.3", array=[1.5, -2.25, 0, 3]),
+        fits.Column("d", "D25.17", array=made("f8", (4,))),
+        fits.Column("s", "A5", array=["a", "bc", "", "d e"]),
+    ]
+    units = [fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="BINARY")]
+    units += [fits.TableHDU.from_columns(written, name="ASCII")]
+    for dtype in ["u1", "i2", "i4", "i8"]:
+        for name, cards in [("PLAIN", {}), ("SCALED", {"BSCALE": 0.1, "BZERO": 3.3})]:
+            unit = fits.ImageHDU(np.arange(20, dtype=dtype).reshape(4, 5), name=f"{name}{dtype}")
+            unit.header.update(cards | {"BLANK": 7})
+            units.append(unit)
+    fits.HDUList(units).writeto(tmp_path / "made.fits")
+    for card, value in {"TSCAL5": 0.1, "TZERO5": 3.0, "TSCAL6": 2.5}.items():
+        fits.setval(tmp_path / "made.fits", card, value=value, ext=1)
+    client = registered()["made"]
+    with fits.open(tmp_path / "made.fits") as file:
+        for unit in file[3:]:
+            got = client[unit.name].read()
+            assert np.isnan(got[1, 2]) and got.dtype == unit.data.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(got, unit.data)
+        for name in ["BINARY", "ASCII"]:
+            got, expected = client[name].read(), file[name].data
+            assert list(got.dtype.names) == [column for column in expected.names if column != "list"]
+            for column in got.dtype.names:
+                if column == "s":
+                    assert [text.decode() for text in got[column]] == list(expected[column])
+                else:
+                    assert got[column].dtype.newbyteorder("=") == expected[column].dtype.newbyteorder("=")
+                    np.testing.assert_array_equal(got[column], expected[column])
+    assert list(client["BINARY"].metadata["omitted"]) == ["list"]
+
+
+def test_variables_without_coordinates(tmp_path, registered):
+    """Clients of xarray ask for short variables as one table."""
+    data = {"v": made(">i2", (4,)), "w": made(">f8", (4,)), "wide": made(">f4", (4, 3))}
+    dims = {"v": ("t",), "w": ("t",), "wide": ("t", "x")}
+    with netcdf_file(tmp_path / "three.nc", "w") as file:
+        file.createDimension("t", 4)
+        file.createDimension("x", 3)
+        for name in data:
+            file.createVariable(name, data[name].dtype, dims[name])[:] = data[name]
+    with h5py.File(tmp_path / "four.nc", "w") as file:
+        file.attrs["_NCProperties"] = "version=2"
+        for name in data:
+            file[name] = data[name]
+    client = registered()
+    for key in ["three", "four"]:
+        dataset = client[key].read()
+        for name, array in data.items():
+            np.testing.assert_array_equal(dataset[name].values, array)
+            assert dataset[name].dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+        assert client[key].read(["w"])["w"].values.tolist() == data["w"].tolist()
