@@ -80,11 +80,15 @@ async fn a_file_that_was_exchanged_for_a_link_is_not_followed() {
 #[tokio::test]
 async fn damaged_files_are_the_servers_trouble_but_tell_nothing() {
     let server = TestServer::start().await;
-    let (_, uri) = server.file("t.parquet", b"PAR1 this is none PAR1");
+    let (path, uri) = server.file("t.parquet", b"PAR1 this is none PAR1");
     let mut request = registration("r", "application/x-parquet", "table", &table_structure(1), &uri);
     request["data_sources"][0]["assets"][0]["parameter"] = "data_uris".into();
     request["data_sources"][0]["assets"][0]["num"] = 0.into();
     server.send_json(Method::POST, "/api/v1/register/", &request).await.ok();
+    // It may still be written.
+    assert_eq!(server.read("/api/v1/table/full/r").await.status, 503);
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(90);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
     let reply = server.read("/api/v1/table/full/r").await;
     assert_eq!(reply.status, 500);
     assert!(!reply.detail().contains(server.folder.path().to_str().unwrap()), "{reply:?}");

@@ -107,7 +107,7 @@ fn file() -> Vec<u8> {
             "TBCOL3  =                    4",
             "EXTNAME = 'ascii   '",
         ]),
-        padded(b" 12a  1D1 -1bc     ".iter().chain(b" ").copied().collect()),
+        padded(b" 12a  1D1  -1bc     ".to_vec()),
         header(&[
             "XTENSION= 'IMAGE   '",
             "BITPIX  =                    8",
