@@ -182,8 +182,8 @@ def test_keys_never_collide(files, start, girih):
         done = girih("register", server.url, files, "--skip-unknown")
         assert done.returncode == 0 and "removed" not in done.stdout, done
         keys = set(server.client())
-        assert keys == {"frame.tif", "frame5", "frame.csv", "odd.tif", "odd.npy", "sub", "table", "table.csv"}
-    assert server.client()["frame.tif"].shape == (3, 4, 5) and server.client()["frame5"].shape == (1, 6, 7)
+        assert keys == {"frame.tif", "frame5.tif", "frame.csv", "odd.tif", "odd.npy", "sub", "table", "table.csv"}
+    assert server.client()["frame.tif"].shape == (3, 4, 5) and server.client()["frame5.tif"].shape == (1, 6, 7)
 
 
 def test_options_of_register(files, start, girih, tmp_path):

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use girih_model::{Asset, Error, Result};
+use girih_model::{Asset, Error, ErrorKind, Result};
 use rustix::fs::FileType;
 use serde_json::Map;
 
@@ -107,6 +107,8 @@ pub struct Below {
 pub struct Skipped {
     pub name: String,
     pub reason: String,
+    /// It could not be looked at: what it was before, it may still be.
+    pub is_unknown: bool,
 }
 
 impl Candidate {
@@ -144,17 +146,17 @@ impl Candidate {
 /// Looks through one directory; what begins with a dot is not seen. Blocks.
 ///
 /// # Errors
-/// `Gone` or `Forbidden` for the directory.
+/// `Gone`, `Forbidden` or `TooLarge` for the directory; those of the hook.
 pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed> {
     let mut found = Surveyed::default();
     let (mut entries, odd) = directory.list()?;
-    let unusable = |name| Skipped { name, reason: "its name is not UTF-8".into() };
+    let unusable = |name| Skipped { name, reason: "its name is not UTF-8".into(), is_unknown: false };
     found.skipped.extend(odd.into_iter().map(unusable));
     entries.retain(|entry| !entry.name.starts_with('.'));
     entries.sort_by(|a, b| natural(&a.name, &b.name));
     for entry in entries {
         let location = directory.child(&entry.name)?;
-        let skipped = |reason: String| Skipped { name: entry.name.clone(), reason };
+        let skipped = |reason: String| Skipped { name: entry.name.clone(), reason, is_unknown: false };
         match entry.kind {
             FileType::Symlink if leads_back(&location) => {
                 found.skipped.push(skipped("it leads back to a directory that it lies in".into()));
@@ -170,7 +172,12 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
             Ok(Looked::Candidate(candidate)) => found.candidates.push(candidate),
             Ok(Looked::Directory) => found.directories.push(Below { key: String::new(), location }),
             Ok(Looked::Nothing(reason)) => found.skipped.push(skipped(reason)),
-            Err(e) => found.skipped.push(skipped(e.message().to_owned())),
+            // A link that leads nowhere, a file that is gone.
+            Ok(Looked::Fault(e)) => {
+                let is_unknown = e.kind() != ErrorKind::Gone;
+                found.skipped.push(Skipped { is_unknown, ..skipped(e.message().to_owned()) });
+            }
+            Err(e) => return Err(e),
         }
     }
     if options.sequences {
@@ -203,6 +210,7 @@ pub fn survey_one(location: &Location, options: &SurveyOptions) -> Result<Option
             Ok(Some(candidate))
         }
         Looked::Directory => Ok(None),
+        Looked::Fault(e) => Err(e),
         Looked::Nothing(reason) => {
             Err(Error::unprocessable(format!("{:?} is not registered: {reason}.", location.name())))
         }
@@ -214,10 +222,15 @@ enum Looked {
     Directory,
     /// And why.
     Nothing(String),
+    /// It cannot be looked at.
+    Fault(Error),
 }
 
 fn look(location: &Location, name: &str, options: &SurveyOptions) -> Result<Looked> {
-    let metadata = location.metadata()?;
+    let metadata = match location.metadata() {
+        Ok(metadata) => metadata,
+        Err(e) => return Ok(Looked::Fault(e)),
+    };
     let is_directory = metadata.is_dir();
     if !is_directory && !metadata.is_file() {
         return Ok(Looked::Nothing("it is neither a file nor a directory".into()));

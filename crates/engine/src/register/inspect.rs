@@ -52,7 +52,7 @@ async fn look(storage: &Storage, parent: &NodePath, candidate: &Candidate) -> Re
 }
 
 /// The files of a sequence by their structures, in the order in which these first come. The one with the most files
-/// keeps the name, the others have the number of their first file in it.
+/// keeps the name, the others have that of their first file.
 async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Vec<Inspected> {
     let mut groups: Vec<(girih_model::Structure, Candidate)> = Vec::new();
     let mut failed = Vec::new();
@@ -75,7 +75,8 @@ async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Ve
     for (n, (_, mut group)) in groups.into_iter().enumerate() {
         if Some(n) != main {
             let first = group.members.first().map(|member| member.location.name()).unwrap_or_default();
-            group.key = girih_storage::survey::key_of(&first, false);
+            // Its whole name is that of no other.
+            group.key = girih_storage::survey::key_of(&first, true);
         }
         let item = look(storage, parent, &group).await;
         all.push(Inspected { candidate: group, item });

@@ -1,6 +1,6 @@
 //! What became of each file.
 
-use girih_model::{Error, Family};
+use girih_model::{Error, Family, NodePath};
 use serde::Serialize;
 
 /// What became of a file, a directory or a sequence of files.
@@ -62,6 +62,16 @@ impl Totals {
 }
 
 impl Outcome {
+    /// What the server keeps itself is in the way.
+    pub(super) fn in_the_way(path: &NodePath) -> Self {
+        Self::Failed {
+            reason: format!(
+                "There is an entry at /{} already, with data that the server keeps itself. Choose another --prefix.",
+                path.as_str()
+            ),
+        }
+    }
+
     pub(super) fn skipped(reason: &str) -> Self {
         Self::Skipped { reason: reason.to_owned() }
     }

@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt};
 use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result};
 use girih_storage::Location;
 use girih_storage::pool::blocking;
-use girih_storage::survey::{Candidate, SurveyOptions, survey, survey_one};
+use girih_storage::survey::{Candidate, SurveyOptions, key_of, survey, survey_one};
 
 use super::inspect::{Inspected, inspect};
 use super::report::{Outcome, Record};
@@ -41,6 +41,8 @@ pub struct Registrar {
     pub(super) seen: HashMap<PathBuf, Seen>,
     /// While it is followed: what is being written is left alone for a moment.
     pub(super) settling: Option<Settling>,
+    /// Something could not be done that another time might: nothing is taken for seen.
+    is_incomplete: bool,
     /// Nodes that wait to be made; containers have no record.
     pending: Vec<(Option<Record>, BulkItem)>,
     pending_files: usize,
@@ -89,6 +91,7 @@ impl Registrar {
             overwrite,
             seen: HashMap::new(),
             settling: None,
+            is_incomplete: false,
             pending: Vec::new(),
             pending_files: 0,
         }
@@ -137,6 +140,15 @@ impl Registrar {
 
     /// Brings a container to agree with a directory: only itself, or with all that lies below.
     pub(super) async fn sync(&mut self, directory: Location, container: NodePath, deep: bool) -> Result<()> {
+        let done = self.descend(directory, container, deep).await;
+        if done.is_err() || std::mem::take(&mut self.is_incomplete) {
+            self.seen.clear();
+            self.pending.clear();
+        }
+        done
+    }
+
+    async fn descend(&mut self, directory: Location, container: NodePath, deep: bool) -> Result<()> {
         let mut to_visit = vec![(directory, container, 0)];
         while let Some((directory, container, depth)) = to_visit.pop() {
             let below = match self.level(&directory, &container).await {
@@ -164,7 +176,11 @@ impl Registrar {
     async fn level(&mut self, directory: &Location, path: &NodePath) -> Result<Vec<(Location, NodePath, bool)>> {
         let (location, options) = (directory.clone(), self.options.clone());
         let found = blocking(move || survey(&location, &options)).await?;
+        let mut unknown = HashSet::new();
         for skipped in found.skipped {
+            if skipped.is_unknown {
+                unknown.extend([true, false].map(|whole| key_of(&skipped.name, whole)));
+            }
             let file = format!("{}{}", self.prefix_of(directory), skipped.name);
             (self.report)(Record { file, files: 1, outcome: Outcome::Skipped { reason: skipped.reason } });
         }
@@ -231,7 +247,7 @@ impl Registrar {
             }
         }
         let mut keep: HashSet<&String> = seen.candidates.values().flat_map(|known| &known.keys).collect();
-        keep.extend(below.iter().map(|(key, _)| key));
+        keep.extend(below.iter().map(|(key, _)| key).chain(&unknown));
         let gone = there.iter().filter(|key| !keep.contains(key)).map(|key| path.child(key));
         self.remove(gone.collect::<Result<_>>()?).await?;
         let mut next = Vec::with_capacity(below.len());
@@ -272,6 +288,7 @@ impl Registrar {
                 self.push(Some(Record { file, files, outcome }), item).await
             }
             Err(e) => {
+                self.is_incomplete |= is_passing(&e);
                 (self.report)(Record { file, files, outcome: Outcome::failed(&e) });
                 Ok(())
             }
@@ -296,26 +313,31 @@ impl Registrar {
         let made = self.target.create(items.clone()).await?;
         for ((record, item), made) in records.into_iter().zip(items).zip(made) {
             let is_there = made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict);
-            if let Some(record) = record.as_ref().filter(|_| is_there && !self.overwrite) {
-                let outcome = Outcome::skipped("there is an entry already, and it is to be left alone");
-                (self.report)(Record { outcome, ..record.clone() });
-                continue;
-            }
-            let done = if is_there { self.target.replace(item).await } else { made };
-            let Some(mut record) = record else {
-                done?;
-                continue;
-            };
-            match done {
-                Ok(()) => {}
-                Err(e) if is_there && e.kind() == ErrorKind::Conflict => {
-                    record.outcome = Outcome::failed(&Error::conflict(
-                        "There is an entry already, with data that the server keeps itself. Choose another --prefix.",
-                    ));
+            if is_there && !self.overwrite {
+                // What cannot go into a container that is none is told one by one.
+                if let Some(record) = record {
+                    let outcome = Outcome::skipped("there is an entry already, and it is to be left alone");
+                    (self.report)(Record { outcome, ..record });
                 }
-                Err(e) => record.outcome = Outcome::failed(&e),
+                continue;
             }
-            (self.report)(record);
+            let path = item.parent.child(item.create.key.as_deref().unwrap_or_default())?;
+            let done = if is_there { self.target.replace(item).await } else { made };
+            let why = match done {
+                Ok(()) => None,
+                Err(e) if is_there && e.kind() == ErrorKind::Conflict => Some(Outcome::in_the_way(&path)),
+                Err(e) if record.is_none() => return Err(e),
+                Err(e) => {
+                    self.is_incomplete |= is_passing(&e);
+                    Some(Outcome::failed(&e))
+                }
+            };
+            let container = || Record { file: String::new(), files: 0, outcome: Outcome::in_the_way(&path) };
+            match (record, why) {
+                (record, Some(outcome)) => (self.report)(Record { outcome, ..record.unwrap_or_else(container) }),
+                (Some(record), None) => (self.report)(record),
+                (None, None) => {}
+            }
         }
         Ok(())
     }
@@ -341,6 +363,10 @@ impl Registrar {
         }
         Ok(())
     }
+}
+
+fn is_passing(e: &Error) -> bool {
+    matches!(e.kind(), ErrorKind::Busy | ErrorKind::StorageFull | ErrorKind::StorageFailed)
 }
 
 /// Files that were changed at another time, or have other sizes, are others.

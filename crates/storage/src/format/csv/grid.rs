@@ -86,6 +86,8 @@ fn foreign(parameters: &Map<String, Value>) -> Result<Foreign> {
     Foreign::of(&all, "text/csv")
 }
 
+/// Longest row, in bytes.
+const MAX_ROW: u64 = 64 << 20;
 /// Missing text, as NumPy writes it.
 const MISSING: &str = "nan";
 
@@ -170,6 +172,12 @@ impl Table {
         let [_, width] = structure.shape[..] else {
             return Err(Error::unprocessable("An array in CSV files has two axes: rows and columns."));
         };
+        let row = width.saturating_mul(structure.dtype.itemsize() as u64);
+        if row > MAX_ROW {
+            return Err(Error::unsupported(format!(
+                "Rows of {row} bytes are not read: every column is as wide as the widest text. Register the file as a table (text/csv)."
+            )));
+        }
         if width > MAX_COLUMNS as u64 {
             return Err(Error::unprocessable(format!(
                 "An array in CSV files has at most {MAX_COLUMNS} columns, and {width} are registered. Register it again."
