@@ -3,6 +3,7 @@
 //! What is stored as it is, is read where it lies. What is compressed can only be unpacked from its beginning on: that goes
 //! stretch by stretch, and stretches that are asked for again are kept for a while.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufReader, Read, Seek, SeekFrom, Take};
@@ -26,6 +27,7 @@ use crate::dataset::{Dataset, positions};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
+use crate::survey::key_of;
 
 /// What compressed arrays are unpacked by, in bytes.
 const STRETCH: u64 = 2 << 20;
@@ -76,7 +78,8 @@ fn archive(file: File) -> Result<ZipArchive<BufReader<File>>> {
 
 struct Archive {
     location: Location,
-    keys: Vec<String>,
+    /// With the names of their entries: no key has a slash.
+    keys: Vec<(String, String)>,
 }
 
 impl Archive {
@@ -86,7 +89,15 @@ impl Archive {
         if archive.len() > MAX_ENTRIES {
             return Err(damaged(&format!("it has more than {MAX_ENTRIES} entries")));
         }
-        let keys = archive.file_names().filter_map(|name| Some(name.ok()?.strip_suffix(ENDING)?.to_owned())).collect();
+        let names = archive.file_names().filter_map(|name| name.ok().filter(|name| name.ends_with(ENDING)));
+        let mut taken = HashMap::<String, u64>::new();
+        let mut named = |name: &str| {
+            let key = key_of(name.strip_suffix(ENDING).unwrap_or(name), true).replace('/', "_");
+            let times = taken.entry(key.clone()).or_default();
+            *times += 1;
+            (if *times == 1 { key } else { format!("{key}~{times}") }, name.to_owned())
+        };
+        let keys = names.map(|name| named(&name)).collect();
         Ok(Self { location, keys })
     }
 }
@@ -94,7 +105,7 @@ impl Archive {
 #[async_trait]
 impl Dataset for Archive {
     fn structure(&self) -> Structure {
-        Structure::Container(ContainerStructure { keys: self.keys.clone() })
+        Structure::Container(ContainerStructure { keys: self.keys.iter().map(|(key, _)| key.clone()).collect() })
     }
 
     async fn read(&self, _: &Selection) -> Result<Data> {
@@ -102,14 +113,12 @@ impl Dataset for Archive {
     }
 
     async fn keys(&self) -> Result<Vec<String>> {
-        Ok(self.keys.clone())
+        Ok(self.keys.iter().map(|(key, _)| key.clone()).collect())
     }
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
-        if !self.keys.iter().any(|known| known == key) {
-            return Ok(None);
-        }
-        let (location, name) = (self.location.clone(), format!("{key}{ENDING}"));
+        let Some((_, name)) = self.keys.iter().find(|(known, _)| known == key) else { return Ok(None) };
+        let (location, name) = (self.location.clone(), name.clone());
         blocking(move || {
             let opened = member(location.clone(), &name);
             opened.map(Some).map_err(|e| e.context(format!("reading {}", location.absolute().display())))
@@ -372,6 +381,21 @@ mod tests {
             ("plain.npy", CompressionMethod::Stored, npy.clone()),
             ("small.npy", CompressionMethod::Deflated, npy),
         ])
+    }
+
+    #[test]
+    fn keys_have_no_slashes() {
+        let npy = npy("(5, 6)", "False", &items());
+        let content = zipped(&["a/b.npy", "a_b.npy", "c"].map(|name| (name, CompressionMethod::Stored, npy.clone())));
+        block_on(async {
+            let room = Room::new();
+            let archive = opened(&room, &content).await.unwrap();
+            assert_eq!(archive.keys().await.unwrap(), ["a_b", "a_b~2"]);
+            for key in ["a_b", "a_b~2"] {
+                let array = archive.child(key).await.unwrap().unwrap();
+                assert_eq!(gather(array.read(&Selection::all()).await.unwrap()).await.1, items());
+            }
+        });
     }
 
     async fn opened(room: &Room, content: &[u8]) -> Result<Arc<dyn Dataset>> {

@@ -11,6 +11,11 @@ use serde_json::{Map, Number, Value};
 const MAX_HEADER: u64 = 64 << 20;
 /// What is read at first.
 const START: u64 = 64 << 10;
+/// Longest name, in bytes (`NC_MAX_NAME`), and most axes of a variable (`NC_MAX_VAR_DIMS`).
+const MAX_NAME: usize = 256;
+const MAX_AXES: u64 = 1024;
+/// Longest attribute of numbers that is shown, in bytes.
+const MAX_ATTRIBUTE: usize = 64 << 10;
 const DIMENSIONS: u64 = 0x0a;
 const VARIABLES: u64 = 0x0b;
 const ATTRIBUTES: u64 = 0x0c;
@@ -94,8 +99,11 @@ impl Text<'_> {
         let mut variables = Vec::new();
         let mut sizes = Vec::new();
         for _ in 0..count {
-            let name = some!(self.name());
+            let name = some!(self.name()?);
             let axes = some!(self.number());
+            if axes > MAX_AXES {
+                return Err(damaged("a variable has too many axes"));
+            }
             let mut ids = Vec::new();
             for _ in 0..axes {
                 let id = some!(self.number());
@@ -126,7 +134,7 @@ impl Text<'_> {
         let count = some!(self.list(DIMENSIONS)?);
         let mut dims = Vec::new();
         for _ in 0..count {
-            dims.push((some!(self.name()), some!(self.number())));
+            dims.push((some!(self.name()?), some!(self.number())));
         }
         Ok(Some(dims))
     }
@@ -135,7 +143,7 @@ impl Text<'_> {
         let count = some!(self.list(ATTRIBUTES)?);
         let mut attributes = Map::new();
         for _ in 0..count {
-            let name = some!(self.name());
+            let name = some!(self.name()?);
             let kind = some!(self.fixed(4));
             let count = some!(self.number());
             let itemsize = dtype(kind)?.itemsize();
@@ -143,6 +151,7 @@ impl Text<'_> {
             let bytes = some!(self.padded(len.ok_or_else(|| damaged("an attribute is too long"))?));
             let value = match kind {
                 2 => Value::String(String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()),
+                _ if bytes.len() > MAX_ATTRIBUTE => Value::String(format!("(too large to be shown: {count} numbers)")),
                 _ => {
                     let mut items: Vec<Value> = bytes.chunks_exact(itemsize).map(|item| number(kind, item)).collect();
                     if items.len() == 1 { items.remove(0) } else { Value::Array(items) }
@@ -164,9 +173,11 @@ impl Text<'_> {
         }
     }
 
-    fn name(&mut self) -> Option<String> {
-        let len = usize::try_from(self.number()?).ok()?;
-        Some(String::from_utf8_lossy(self.padded(len)?).into_owned())
+    fn name(&mut self) -> Result<Option<String>> {
+        let len = some!(self.number());
+        let len = usize::try_from(len).ok().filter(|len| *len <= MAX_NAME);
+        let name = some!(self.padded(len.ok_or_else(|| damaged("a name is too long"))?));
+        Ok(Some(String::from_utf8_lossy(name).into_owned()))
     }
 
     fn number(&mut self) -> Option<u64> {

@@ -70,6 +70,8 @@ fn parse(block: &[u8], length_size: u8) -> Result<Vec<Mapping>> {
     Ok(mappings)
 }
 
+/// Longest name of a file or dataset, in bytes.
+const MAX_NAME: usize = 4096;
 /// Flags of version 1: a name is that of an earlier mapping, or the file itself.
 const SAME_FILE_NAME: u8 = 1;
 const SAME_DATASET_NAME: u8 = 2;
@@ -79,7 +81,8 @@ fn one(cursor: &mut Cursor<'_>, version: u8, length_size: u8, before: &[Mapping]
     let flags = if version == 0 { 0 } else { cursor.read_u8().map_err(damaged)? };
     let mut name = |is_same: bool, of: fn(&Mapping) -> &String| -> Result<String> {
         if !is_same {
-            return cursor.read_null_terminated_string().map_err(damaged);
+            let name = cursor.read_null_terminated_string().map_err(damaged)?;
+            return if name.len() <= MAX_NAME { Ok(name) } else { Err(damaged("a name is too long")) };
         }
         let number = cursor.read_length(length_size).map_err(damaged)?;
         let earlier = usize::try_from(number).ok().and_then(|number| before.get(number));
@@ -149,7 +152,15 @@ fn regular(cursor: &mut Cursor<'_>, rank: usize, width: usize) -> Result<Vec<Pos
     let mut axes = Vec::with_capacity(rank);
     for _ in 0..rank {
         let (start, stride, count, block) = (number()?, number()?, number()?, number()?);
-        axes.push(Positions { start, stride: stride.max(1), count, block });
+        let stride = stride.max(1);
+        let blocks = if count == u64::MAX { 1 } else { count };
+        let end = blocks.checked_mul(stride).and_then(|len| len.checked_add(start));
+        // Blocks without end are one.
+        let is_sound = block == u64::MAX && blocks == 1 || (1..=stride).contains(&block) || blocks <= 1;
+        if !is_sound || end.is_none() {
+            return Err(damaged("a selection overlaps itself or reaches too far"));
+        }
+        axes.push(Positions { start, stride, count, block });
     }
     Ok(axes)
 }
@@ -178,11 +189,13 @@ fn blocks(cursor: &mut Cursor<'_>, rank: usize, count: u64, width: usize) -> Res
         axis.dedup();
         all = all.saturating_mul(axis.len() as u64);
         let (start, end) = *axis.first().ok_or_else(irregular)?;
-        let block = end.checked_sub(start).ok_or_else(|| damaged("a part ends before it begins"))? + 1;
+        let block = end.checked_sub(start).ok_or_else(|| damaged("a part ends before it begins"))?.saturating_add(1);
         let stride = axis.get(1).map_or(block, |next| next.0 - start).max(1);
-        let fits =
-            axis.iter().zip(0..).all(|(found, n)| *found == (start + n * stride, start + n * stride + block - 1));
-        if !fits {
+        let fits = axis.iter().zip(0..).all(|(found, n)| {
+            let at = stride.checked_mul(n).and_then(|at| at.checked_add(start));
+            at.is_some_and(|at| *found == (at, at.saturating_add(block - 1)))
+        });
+        if !fits || axis.len() > 1 && block > stride {
             return Err(irregular());
         }
         axes.push(Positions { start, stride, count: axis.len() as u64, block });
