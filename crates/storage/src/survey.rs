@@ -18,6 +18,7 @@ use serde_json::Map;
 use crate::format::{self, Files};
 use crate::place::Location;
 
+pub(crate) use keys::distinct;
 pub use keys::key_of;
 pub(crate) use sequences::natural;
 

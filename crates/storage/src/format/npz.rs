@@ -3,7 +3,6 @@
 //! What is stored as it is, is read where it lies. What is compressed can only be unpacked from its beginning on: that goes
 //! stretch by stretch, and stretches that are asked for again are kept for a while.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufReader, Read, Seek, SeekFrom, Take};
@@ -27,7 +26,7 @@ use crate::dataset::{Dataset, positions};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
-use crate::survey::key_of;
+use crate::survey::{distinct, key_of};
 
 /// What compressed arrays are unpacked by, in bytes.
 const STRETCH: u64 = 2 << 20;
@@ -89,16 +88,10 @@ impl Archive {
         if archive.len() > MAX_ENTRIES {
             return Err(damaged(&format!("it has more than {MAX_ENTRIES} entries")));
         }
-        let names = archive.file_names().filter_map(|name| name.ok().filter(|name| name.ends_with(ENDING)));
-        let mut taken = HashMap::<String, u64>::new();
-        let mut named = |name: &str| {
-            let key = key_of(name.strip_suffix(ENDING).unwrap_or(name), true).replace('/', "_");
-            let times = taken.entry(key.clone()).or_default();
-            *times += 1;
-            (if *times == 1 { key } else { format!("{key}~{times}") }, name.to_owned())
-        };
-        let keys = names.map(|name| named(&name)).collect();
-        Ok(Self { location, keys })
+        let names = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
+        let names: Vec<String> = names.filter(|name| name.ends_with(ENDING)).collect();
+        let keys = distinct(names.iter().map(|name| key_of(name.strip_suffix(ENDING).unwrap_or(name), true)));
+        Ok(Self { location, keys: keys.into_iter().zip(names).collect() })
     }
 }
 

@@ -1,13 +1,32 @@
 //! Keys from the names of files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{BYTES, Candidate, Surveyed};
 
 /// The key for a name, whole or without its endings. What no key may hold is an underscore.
 pub fn key_of(name: &str, keep_extensions: bool) -> String {
     let name = if keep_extensions { name.to_owned() } else { strip_suffixes(name) };
-    name.replace(|c: char| c == '\\' || c.is_control(), "_")
+    if matches!(&*name, "" | "." | "..") {
+        return "_".to_owned();
+    }
+    name.replace(|c: char| matches!(c, '/' | '\\') || c.is_control(), "_")
+}
+
+/// Each key once: what has the key of one before gets a number.
+pub(crate) fn distinct(keys: impl Iterator<Item = String>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut times: HashMap<String, u64> = HashMap::new();
+    let one = |key: String| {
+        let mut free = key.clone();
+        while !taken.insert(free.clone()) {
+            let times = times.entry(key.clone()).or_insert(1);
+            *times += 1;
+            free = format!("{key}~{times}");
+        }
+        free
+    };
+    keys.map(one).collect()
 }
 
 /// What comes before the endings, as Python's `pathlib` counts them: of `a.tar.gz` it is `a`; a dot at the beginning
@@ -36,14 +55,8 @@ pub(super) fn name(found: &mut Surveyed, keep_extensions: bool) {
     let mut counts: HashMap<&String, usize> = HashMap::new();
     wanted.iter().for_each(|key| *counts.entry(key).or_default() += 1);
     let wholes = wholes.iter().chain(&directories);
-    let mut taken: HashMap<String, u64> = HashMap::new();
-    let keys = wanted.iter().zip(wholes).map(|(key, whole)| {
-        let key = if counts[key] > 1 { whole } else { key };
-        let times = taken.entry(key.clone()).or_default();
-        *times += 1;
-        if *times == 1 { key.clone() } else { format!("{key}~{times}") }
-    });
-    let keys: Vec<String> = keys.collect();
+    let keys = wanted.iter().zip(wholes).map(|(key, whole)| if counts[key] > 1 { whole } else { key });
+    let keys = distinct(keys.cloned());
     let (candidates, directories) = keys.split_at(found.candidates.len());
     found.candidates.iter_mut().zip(candidates).for_each(|(candidate, key)| candidate.key.clone_from(key));
     found.directories.iter_mut().zip(directories).for_each(|(below, key)| below.key.clone_from(key));

@@ -66,6 +66,8 @@ fn formats_are_not_mixed_and_keys_never_collide() {
     // What is only bytes does not change the name of the data beside it.
     check(&["a.csv", "a.log", "README"], &[("README", 1), ("a", 1), ("a.log", 1)]);
     check(&["i.tif", "i1.tif"], &[("i.tif", 1), ("i.tif~2", 1)]);
+    let again = distinct(["a", "a~2", "a", "a"].map(String::from).into_iter());
+    assert_eq!(again, ["a", "a~2", "a~3", "a~4"]);
 }
 
 #[test]

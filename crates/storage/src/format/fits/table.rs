@@ -141,8 +141,7 @@ impl Columns {
         if self.fields.is_empty() {
             return Err(Error::unsupported("The table has no column that is read."));
         }
-        let fields = self.fields.clone();
-        Ok(DType::Struct(StructType { itemsize: fields.iter().map(Field::itemsize).sum(), fields }))
+        StructType::packed(self.fields.clone()).map(DType::Struct)
     }
 }
 

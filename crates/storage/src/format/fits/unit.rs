@@ -1,6 +1,5 @@
 //! Header-data units: where their data lie, and what they are.
 
-use std::collections::HashSet;
 use std::fs::File;
 
 use girih_model::dtype::Kind;
@@ -11,6 +10,7 @@ use super::damaged;
 use super::header::{BLOCK, Header};
 use super::table::Columns;
 use super::values::{Make, Part, Scaling, scalar};
+use crate::survey::{distinct, key_of};
 
 /// Most units of a file, and most axes of one.
 const MAX_UNITS: usize = 1 << 16;
@@ -39,7 +39,7 @@ pub(super) enum Values {
 /// Cards of the first header, and all units with data.
 pub(super) fn all(file: &File) -> Result<(Value, Vec<(String, Unit)>)> {
     let size = file.metadata().internal(|| "looking at a file".into())?.len();
-    let (mut at, mut first, mut units, mut used) = (0, None, Vec::new(), HashSet::new());
+    let (mut at, mut first, mut units, mut names) = (0, None, Vec::new(), Vec::new());
     let mut number = 0;
     while let Some(header) = Header::read(file, at, size)? {
         if number == 0 && !header.cards.contains_key("SIMPLE") {
@@ -49,9 +49,8 @@ pub(super) fn all(file: &File) -> Result<(Value, Vec<(String, Unit)>)> {
         if let Some(unit) = unit {
             let name = header.text("EXTNAME").filter(|name| !name.is_empty()).map(String::from);
             let name = name.unwrap_or_else(|| if number == 0 { "PRIMARY".to_owned() } else { format!("HDU{number}") });
-            let name = if used.insert(name.clone()) { name } else { format!("{name}_{number}") };
-            used.insert(name.clone());
-            units.push((name, unit));
+            names.push(key_of(&name, true));
+            units.push(unit);
         }
         first.get_or_insert(Value::Object(header.cards));
         number += 1;
@@ -61,6 +60,7 @@ pub(super) fn all(file: &File) -> Result<(Value, Vec<(String, Unit)>)> {
         let padded = bytes.checked_next_multiple_of(BLOCK).and_then(|bytes| header.end.checked_add(bytes));
         at = padded.ok_or_else(|| damaged("a unit is too large"))?;
     }
+    let units = distinct(names.into_iter()).into_iter().zip(units).collect();
     Ok((first.ok_or_else(|| damaged("it has no header"))?, units))
 }
 

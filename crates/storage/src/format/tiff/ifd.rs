@@ -14,6 +14,7 @@ const MAX_TAGS: u64 = 4096;
 const WINDOW: u64 = 1024;
 /// Longest value that is read whole, in bytes.
 const MAX_VALUE: u64 = 64 << 20;
+
 pub(super) fn damaged(why: &dyn std::fmt::Display) -> Error {
     Error::damaged(format!("The TIFF file cannot be read: {why}."))
 }
