@@ -162,13 +162,25 @@ def test_frames_that_join_find_their_place(files, start, girih):
         assert girih("register", server.url, files).returncode == 0
         assert client["frame"].read()[:, 0, 0].tolist() == expected
         assert [asset.num for asset in client["frame"].data_sources()[0].assets] == list(range(len(expected)))
-    (files / "notes.txt").unlink()
-    (files / "notes.txt").mkdir()
-    write_csv(files / "notes.txt" / "b.csv", "1,2")
-    for _ in range(2):
-        done = girih("register", server.url, files)
-        assert done.returncode == 0, done.stderr
-        assert "b" in client["notes"]
+
+
+def test_a_file_may_become_a_directory(files, start, girih):
+    (files / "flip").write_text("a file")
+    server = start("catalog", "--read", files)
+    client = server.client()
+    assert girih("register", server.url, files).returncode == 0
+    assert client["flip"].item["attributes"]["structure_family"] != "container"
+    (files / "flip").unlink()
+    (files / "flip" / "deep").mkdir(parents=True)
+    write_csv(files / "flip" / "b.csv", "1,2")
+    write_csv(files / "flip" / "deep" / "c.csv", "3,4")
+    done = girih("register", server.url, files)
+    assert done.returncode == 0, done.stderr
+    assert everything(client["flip"]) == ["b", "deep", "deep/c"]
+    shutil.rmtree(files / "flip")
+    (files / "flip").write_text("a file")
+    assert girih("register", server.url, files).returncode == 0
+    assert client["flip"].item["attributes"]["structure_family"] != "container"
 
 
 def test_keys_never_collide(files, start, girih):

@@ -310,7 +310,10 @@ impl Registrar {
         if items.is_empty() {
             return Ok(());
         }
-        let made = self.target.create(items.clone()).await?;
+        let mut made = self.target.create(items.clone()).await?;
+        if self.overwrite {
+            make_room(&*self.target, &items, &mut made).await?;
+        }
         for ((record, item), made) in records.into_iter().zip(items).zip(made) {
             let is_there = made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict);
             if is_there && !self.overwrite {
@@ -322,7 +325,7 @@ impl Registrar {
                 continue;
             }
             let path = item.parent.child(item.create.key.as_deref().unwrap_or_default())?;
-            let done = if is_there { self.target.replace(item).await } else { made };
+            let done = if is_there && record.is_some() { self.target.replace(item).await } else { made };
             let why = match done {
                 Ok(()) => None,
                 Err(e) if is_there && e.kind() == ErrorKind::Conflict => Some(Outcome::in_the_way(&path)),
@@ -363,6 +366,27 @@ impl Registrar {
         }
         Ok(())
     }
+}
+
+/// What is in the place of a container gives way to it; then comes what could not be made in it.
+async fn make_room(target: &dyn Target, items: &[BulkItem], made: &mut [Result<()>]) -> Result<()> {
+    let mut containers = HashSet::new();
+    for (item, made) in items.iter().zip(made.iter_mut()).filter(|(item, _)| item.create.data_sources.is_empty()) {
+        if made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict) {
+            *made = target.replace(item.clone()).await;
+            containers.insert(item.parent.child(item.create.key.as_deref().unwrap_or_default())?);
+        }
+    }
+    let is_within = |item: &BulkItem| {
+        std::iter::successors(Some(item.parent.clone()), NodePath::parent).any(|above| containers.contains(&above))
+    };
+    let failed = |made: &Result<()>| made.as_ref().is_err_and(|e| e.kind() != ErrorKind::Conflict);
+    let again: Vec<usize> = (0..items.len()).filter(|n| failed(&made[*n]) && is_within(&items[*n])).collect();
+    if !again.is_empty() {
+        let results = target.create(again.iter().map(|n| items[*n].clone()).collect()).await?;
+        again.into_iter().zip(results).for_each(|(n, result)| made[n] = result);
+    }
+    Ok(())
 }
 
 fn is_passing(e: &Error) -> bool {
