@@ -76,6 +76,16 @@ def test_a_directory_is_followed(files, start):
     assert client["sub/x"].item["attributes"] == before["sub/x"]
     assert [asset.id for asset in client["sub/x"].data_sources()[0].assets] == ids
 
+    def is_marked_and_whole():
+        assert client["frame"].shape == (4, 4, 5), "a frame that is written anew keeps its place"
+        return "marker" in client
+
+    tifffile.imwrite(files / "frame2.tif", np.full((4, 5), 22, "u2"))
+    write_csv(files / "marker.csv", "1,2")
+    wait_until(is_marked_and_whole, "what came with it is seen")
+    assert client["frame"].read()[:, 0, 0].tolist() == [1, 22, 10, 11]
+    (files / "marker.csv").unlink()
+
     (files / "sub").rename(files / "moved")
     wait_until(lambda: "moved" in client and "sub" not in client, "a directory is renamed")
     np.testing.assert_array_equal(client["moved/deep/tree/g/x"].read(), np.arange(4))
@@ -86,6 +96,10 @@ def test_a_directory_is_followed(files, start):
     wait_until(lambda: len(client) == 4 + 200 - 1, "all of a burst are seen")
     wait_until(lambda: "bad.h5" in server.read_log(), "a bad file is told of")
     assert client["burst199"].read()["a"][0] == 199
+
+    shutil.rmtree(files)
+    files.mkdir()
+    wait_until(lambda: "removed or replaced" in server.read_log(), "it is told that the directory is another")
 
 
 def test_register_files(files, start, girih, tmp_path):
