@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use girih_model::{DataSource, Error, Family, Node, NodePath, Result};
+use girih_model::{DataSource, Error, Family, Node, NodeId, NodePath, Result};
 use sqlx::QueryBuilder;
 
 use crate::fault::Sqlx;
@@ -147,7 +147,7 @@ impl Bulk {
 
     async fn parent(&mut self, path: &NodePath) -> Result<Option<&mut Parent>> {
         if !self.parents.contains_key(path) {
-            let parent = self.look_up(path).await?.map(|node| Parent {
+            let parent = self.look_up(&[path]).await?.pop().map(|node| Parent {
                 id: node.id.0,
                 is_container: node.family == Family::Container && node.structure.is_none(),
                 added: 0,
@@ -178,20 +178,34 @@ impl Bulk {
             }
         }
         let (taken, new): (Vec<_>, Vec<_>) = pending.into_iter().partition(|pending| taken.contains(&pending.id));
-        for pending in taken {
-            let there = self.look_up(&pending.node.path).await?;
-            let there = there.ok_or_else(|| Error::conflict(format!("{} is taken.", pending.node.path)))?;
-            let source = sources::of(&mut self.tx, &[there.id]).await?.pop().and_then(|mut sources| sources.pop());
-            let existing = Existing { new: pending.node.node, there, source };
-            outcomes[pending.at] = Outcome::Exists(Box::new(existing));
+        let paths: Vec<&NodePath> = taken.iter().map(|pending| &pending.node.path).collect();
+        let there = self.look_up(&paths).await?;
+        let ids: Vec<NodeId> = there.iter().map(|node| node.id).collect();
+        let sources = sources::of(&mut self.tx, &ids).await?;
+        let there = there.into_iter().zip(sources);
+        let mut there: HashMap<_, _> = there.map(|(node, sources)| (node.path.clone(), (node, sources))).collect();
+        for Pending { at, node: BulkNode { path, node, .. }, .. } in taken {
+            let found = there.remove(&path).ok_or_else(|| Error::conflict(format!("{path} is taken.")))?;
+            let (there, source) = (found.0, found.1.into_iter().next_back());
+            outcomes[at] = Outcome::Exists(Box::new(Existing { new: node, there, source }));
         }
         self.index(new).await
     }
 
-    async fn look_up(&mut self, path: &NodePath) -> Result<Option<Node>> {
-        let sql = format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.path = ?");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(path.as_str()).fetch_optional(&mut *self.tx).await;
-        row.sql("looking up a node")?.map(|row| node_of(&row)).transpose()
+    /// Those that are there.
+    async fn look_up(&mut self, paths: &[&NodePath]) -> Result<Vec<Node>> {
+        let mut nodes = Vec::with_capacity(paths.len());
+        for batch in paths.chunks(BATCH) {
+            let mut query = QueryBuilder::new(format!("SELECT {COLUMNS} FROM node n {SOURCE} WHERE n.path IN ("));
+            let mut list = query.separated(", ");
+            for path in batch {
+                list.push_bind(path.as_str());
+            }
+            query.push(")");
+            let rows = query.build().fetch_all(&mut *self.tx).await.sql("looking up nodes")?;
+            nodes.extend(rows.iter().map(node_of).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(nodes)
     }
 
     /// Numbers of the rows that are not there.

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/002-write-keys.sql"),
     include_str!("../migrations/003-tally.sql"),
     include_str!("../migrations/004-asset-runs.sql"),
+    include_str!("../migrations/005-no-statistics.sql"),
 ];
 
 /// The schema of this version of girih.
@@ -252,7 +253,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .statement_cache_capacity(256)
         .row_buffer_size(1024)
         .pragma("cache_size", format!("-{CACHE}"))
-        .optimize_on_close(true, None)
         .with_regexp()
         .disable_statement_logging()
 }

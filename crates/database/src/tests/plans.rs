@@ -67,3 +67,16 @@ async fn the_order_comes_from_the_index() {
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 }
+
+/// They would be those of a catalog that was smaller.
+#[tokio::test]
+async fn no_statistics_are_gathered() {
+    let room = room().await;
+    matrix(&room).await;
+    room.close().await;
+    let file = room._folder.path().join("catalog.db");
+    let database = Database::open(file.to_str().unwrap(), Missing::Refuse).await.unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'sqlite_stat%'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&database.readers).await.unwrap();
+    assert_eq!(tables, 0);
+}
