@@ -4,13 +4,14 @@ pub(super) mod copy;
 pub(super) mod plan;
 pub(super) mod recent;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::slice::{Axis, Fitted};
 use girih_model::structure::array::Chunks as Lengths;
-use girih_model::{ArrayData, ArrayStructure, DType, Result};
+use girih_model::{ArrayData, ArrayStructure, DType, Error, Result};
 
 use crate::pool::{ANSWERS, blocking};
 use copy::copy;
@@ -58,6 +59,44 @@ pub(super) fn stretch(shape: &[u64], itemsize: usize, bytes: u64) -> Vec<u64> {
         }
     }
     chunk
+}
+
+/// Where a stretch lies in an array in C order, from its beginning on, in bytes. At the end of an axis it is shorter.
+///
+/// # Errors
+/// `Damaged` when that is more than a file can have.
+pub(super) fn span(index: &[u64], grid: &[u64], shape: &[u64], itemsize: usize) -> Result<Range<u64>> {
+    let within = || {
+        let (mut start, mut whole, mut len) = (0u64, itemsize as u64, itemsize as u64);
+        for ((n, chunk), size) in index.iter().zip(grid).zip(shape).rev() {
+            start = start.checked_add(n.checked_mul(*chunk)?.checked_mul(whole)?)?;
+            whole = whole.checked_mul(*size)?;
+            len = len.checked_mul(*chunk)?;
+        }
+        let end = start.checked_add(len)?.min(whole);
+        Some(start.min(end)..end)
+    };
+    within().ok_or_else(|| Error::damaged(format!("An array of the shape {shape:?} is larger than any file.")))
+}
+
+/// Largest chunk that is decoded, in bytes: it is in memory as a whole, and as it is stored beside that.
+pub(super) const MAX_CHUNK: usize = 256 << 20;
+
+/// Bytes of a chunk.
+///
+/// # Errors
+/// `Unprocessable` when it is larger than [`MAX_CHUNK`].
+pub(super) fn chunk_bytes(grid: &[u64], itemsize: usize) -> Result<usize> {
+    if grid.contains(&0) {
+        return Ok(0);
+    }
+    let bytes = grid.iter().try_fold(itemsize as u64, |bytes, len| bytes.checked_mul(*len));
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes <= MAX_CHUNK);
+    bytes.ok_or_else(|| {
+        Error::unprocessable(format!(
+            "The chunks of this array, {grid:?} items of {itemsize} bytes, are larger than {MAX_CHUNK} bytes, and a chunk can only be decoded as a whole. Write it in smaller ones (for HDF5: h5repack -l CHUNK=...)."
+        ))
+    })
 }
 
 /// Arrays up to so many bytes are one chunk for clients, if the file has no chunks itself.
@@ -114,7 +153,7 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
 /// The items of a region, in C order, all at once. Blocks.
 pub(super) fn gather(open: &impl Load, axes: &[Axis], grid: &[u64], itemsize: usize) -> Result<Vec<u8>> {
     let plan = Arc::new(Plan::new(axes, grid, itemsize));
-    let mut items = Vec::with_capacity(axes.iter().map(|axis| axis.count as usize).product::<usize>() * itemsize);
+    let mut items = Vec::new();
     for band in plan.bands() {
         items.extend_from_slice(&assemble(open, &plan, &band, itemsize)?);
     }
@@ -144,4 +183,32 @@ fn assemble(open: &impl Load, plan: &Plan, band: &Band, itemsize: usize) -> Resu
         open.check_present()?;
     }
     Ok(items.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use girih_model::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn stretches_end_with_the_array() {
+        // Rows of five items of two bytes, two rows at a time.
+        assert_eq!(span(&[0, 0], &[2, 5], &[3, 5], 2).unwrap(), 0..20);
+        assert_eq!(span(&[1, 0], &[2, 5], &[3, 5], 2).unwrap(), 20..30);
+        assert_eq!(span(&[2, 0], &[2, 5], &[3, 5], 2).unwrap(), 30..30);
+        assert_eq!(span(&[0], &[1], &[], 8).unwrap(), 0..8);
+        for (index, shape) in [([0, 0], [1 << 40, 1 << 30]), ([1 << 62, 0], [2, 5]), ([1 << 61, 1], [1 << 62, 2])] {
+            assert_eq!(span(&index, &[2, 5], &shape, 2).unwrap_err().kind(), ErrorKind::Damaged);
+        }
+    }
+
+    #[test]
+    fn chunks_have_a_limit() {
+        assert_eq!(chunk_bytes(&[1 << 20, 32], 8).unwrap(), MAX_CHUNK);
+        assert_eq!(chunk_bytes(&[1 << 40, 1 << 40, 0], 8).unwrap(), 0);
+        for grid in [&[1 << 20, 33][..], &[1 << 32, 1 << 32], &[u64::MAX]] {
+            assert_eq!(chunk_bytes(grid, 8).unwrap_err().kind(), ErrorKind::Unprocessable);
+        }
+    }
 }

@@ -103,6 +103,7 @@ impl Dataset for Units {
         let structure = chunked::unchunked(unit.dtype()?, unit.shape.clone());
         structure.check()?;
         let grid = chunked::stretch(&unit.shape, unit.itemsize, PIECE);
+        chunked::chunk_bytes(&grid, unit.itemsize)?;
         let location = self.location.clone();
         Ok(Some(Arc::new(Array(Arc::new(Stored { location, unit, structure, grid })))))
     }
@@ -153,16 +154,11 @@ struct Open {
 impl Load for Open {
     fn load(&self, index: &[u64], _: Use) -> Result<Option<Bytes>> {
         let Stored { unit, grid, location, .. } = &*self.stored;
-        let itemsize = unit.itemsize as u64;
-        let (mut start, mut stride) = (0, itemsize);
-        for ((n, len), size) in index.iter().zip(grid).zip(&unit.shape).rev() {
-            start += n * len * stride;
-            stride *= size;
-        }
-        let mut items = vec![0; (grid.iter().product::<u64>() * itemsize) as usize];
-        // At the end of an axis it is shorter; what follows is not looked at.
-        let len = (items.len() as u64).min(stride - start) as usize;
-        self.file.read_exact_at(&mut items[..len], unit.begin + start).or_error(|_| {
+        let span = chunked::span(index, grid, &unit.shape, unit.itemsize)?;
+        let mut items = vec![0; chunked::chunk_bytes(grid, unit.itemsize)?];
+        // What follows at the end of an axis is not looked at.
+        let len = (span.end - span.start) as usize;
+        self.file.read_exact_at(&mut items[..len], unit.begin.saturating_add(span.start)).or_error(|_| {
             Error::damaged("The FITS file is shorter than it says.")
                 .context(format!("reading {}", location.absolute().display()))
         })?;

@@ -185,23 +185,18 @@ struct Open {
 impl Load for Open {
     fn load(&self, index: &[u64], _: Use) -> Result<Option<Bytes>> {
         let Stored { variable, grid, location, .. } = &*self.stored;
-        let itemsize = self.stored.structure.dtype.itemsize() as u64;
-        let (mut start, mut stride, mut end) = (variable.begin, itemsize, itemsize);
-        for (axis, ((n, len), size)) in index.iter().zip(grid).zip(&variable.shape).enumerate().rev() {
-            match variable.record.filter(|_| axis == 0) {
-                Some(record) => start = start.saturating_add(n.saturating_mul(record)),
-                None => {
-                    start = start.saturating_add(n * len * stride);
-                    stride = stride.saturating_mul(*size);
-                    end = stride;
-                }
-            }
-        }
-        let base = variable.begin.saturating_add(variable.record.map_or(0, |record| index[0].saturating_mul(record)));
-        let mut items = vec![0; (grid.iter().product::<u64>() * itemsize) as usize];
-        // At the end of an axis it is shorter; what follows is not looked at.
-        let len = (items.len() as u64).min(end.saturating_sub(start - base)) as usize;
-        self.file.read_exact_at(&mut items[..len], start).or_error(|_| {
+        let itemsize = self.stored.structure.dtype.itemsize();
+        // Records are apart from each other; within one, items are in C order.
+        let (at, outer) = match variable.record {
+            Some(record) => (index.first().map_or(0, |n| n.saturating_mul(record)), 1),
+            None => (0, 0),
+        };
+        let inner = |axes: &[u64]| axes.get(outer..).unwrap_or_default().to_vec();
+        let span = chunked::span(&inner(index), &inner(grid), &inner(&variable.shape), itemsize)?;
+        let start = variable.begin.saturating_add(at).saturating_add(span.start);
+        let mut items = vec![0; chunked::chunk_bytes(grid, itemsize)?];
+        // What follows at the end of an axis is not looked at.
+        self.file.read_exact_at(&mut items[..(span.end - span.start) as usize], start).or_error(|_| {
             Error::damaged("The netCDF file is shorter than it says.")
                 .context(format!("reading {}", location.absolute().display()))
         })?;

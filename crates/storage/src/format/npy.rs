@@ -194,13 +194,13 @@ impl sequence::Frames for Frames {
 
 impl Load for Items {
     fn load(&self, _: &[u64], wanted: Use) -> Result<Option<Bytes>> {
-        let nbytes = self.header.shape.iter().product::<u64>() as usize * self.itemsize;
+        let nbytes = chunked::chunk_bytes(&self.header.shape, self.itemsize)?;
         let key = Stamp::of(&self.file).map(|stamp| Key { stamp, layout: 0, number: 0 });
         let all = || match self.header.fortran_order {
             true => self.turned(&Slice::all().fit(&self.header.shape)?),
             false => {
                 let mut items = vec![0; nbytes];
-                self.read_up_to(&mut items, 0)?;
+                self.read_at(&mut items, 0)?;
                 Ok(items)
             }
         };
@@ -254,24 +254,21 @@ impl Items {
     }
 
     fn band(&self, plan: &Plan, band: &Band) -> Result<Bytes> {
-        let (chunk, strides) = (self.chunk(), c_strides(&self.header.shape, self.itemsize));
+        let chunk = self.chunk();
         let mut items = vec![0; plan.nbytes(band)];
-        let mut stretch = vec![0; chunk.iter().product::<u64>() as usize * self.itemsize];
+        let mut stretch = vec![0; chunked::chunk_bytes(&chunk, self.itemsize)?];
         for visit in plan.visits(band) {
-            let start = visit.chunk.iter().zip(&chunk).zip(&strides);
-            let start: u64 = start.map(|((n, len), stride)| n * len * *stride as u64).sum();
-            // At the end of an axis the stretch is shorter; what is read beyond is not looked at.
-            self.read_up_to(&mut stretch, start)?;
+            let span = chunked::span(&visit.chunk, &chunk, &self.header.shape, self.itemsize)?;
+            // What follows at the end of an axis is not looked at.
+            self.read_at(&mut stretch[..(span.end - span.start) as usize], span.start)?;
             copy(&mut items, &visit.in_band, &stretch, &visit.in_chunk, &visit.counts, self.itemsize);
         }
         Ok(items.into())
     }
 
-    /// Fills the buffer from here on, as far as the file goes.
-    fn read_up_to(&self, buffer: &mut [u8], start: u64) -> Result<()> {
-        let total = self.header.shape.iter().product::<u64>().saturating_mul(self.itemsize as u64);
-        let len = buffer.len().min(total.saturating_sub(start) as usize);
-        let read = self.file.read_exact_at(&mut buffer[..len], self.header.length + start);
+    /// Fills the buffer with the bytes from here on.
+    fn read_at(&self, buffer: &mut [u8], start: u64) -> Result<()> {
+        let read = self.file.read_exact_at(buffer, self.header.length.saturating_add(start));
         read.or_error(|_| Error::damaged("The file is shorter than it says."))
             .map_err(|e| e.context(self.context.clone()))
     }
@@ -285,7 +282,7 @@ impl Items {
             )));
         }
         let mut all = vec![0; total as usize];
-        self.read_up_to(&mut all, 0)?;
+        self.read_at(&mut all, 0)?;
         let reversed: Vec<u64> = self.header.shape.iter().rev().copied().collect();
         let strides: Vec<isize> = c_strides(&reversed, self.itemsize).into_iter().rev().collect();
         let counts: Vec<u64> = region.0.iter().map(|axis: &Axis| axis.count).collect();
@@ -293,7 +290,7 @@ impl Items {
             start: region.0.iter().zip(&strides).map(|(axis, stride)| axis.start as usize * *stride as usize).sum(),
             strides: region.0.iter().zip(&strides).map(|(axis, stride)| axis.step as isize * stride).collect(),
         };
-        let mut items = vec![0; counts.iter().product::<u64>() as usize * self.itemsize];
+        let mut items = vec![0; chunked::chunk_bytes(&counts, self.itemsize)?];
         let to = Layout { start: 0, strides: c_strides(&counts, self.itemsize) };
         copy(&mut items, &to, &all, &from, &counts, self.itemsize);
         Ok(items)

@@ -163,7 +163,7 @@ impl TableFile for Parquet {
     }
 
     fn rows(&self, file: File) -> Result<u64> {
-        Ok(footer(&file)?.metadata().file_metadata().num_rows().max(0) as u64)
+        Ok(footer(&file)?.metadata().file_metadata().num_rows().max(0).unsigned_abs())
     }
 
     fn has_nulls(&self, file: File, column: &str) -> Result<Option<bool>> {
@@ -173,8 +173,9 @@ impl TableFile for Parquet {
             return Ok(None);
         };
         let groups = footer.metadata().row_groups().iter();
-        let counts = groups.map(|group| group.column(leaf).statistics()?.null_count_opt());
-        Ok(counts.sum::<Option<u64>>().map(|nulls| nulls > 0))
+        let counts = groups.map(|group| group.columns().get(leaf)?.statistics()?.null_count_opt());
+        let any = counts.map(|count| count.map(|count| count > 0)).collect::<Option<Vec<bool>>>();
+        Ok(any.map(|any| any.contains(&true)))
     }
 
     fn write(&self, draft: Draft, schema: SchemaRef) -> Result<Box<dyn BatchWriter<Draft>>> {
@@ -266,8 +267,9 @@ fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Resul
     let footer = footer(&file)?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
     let metadata = builder.metadata();
-    let bytes: i64 = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0)).sum();
-    let per_row = bytes as u64 / (metadata.file_metadata().num_rows().max(1) as u64);
+    let sizes = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0).unsigned_abs());
+    let bytes = sizes.fold(0, u64::saturating_add);
+    let per_row = bytes / metadata.file_metadata().num_rows().max(1).unsigned_abs();
     let mut batch_rows = (BATCH_BYTES / per_row.max(1)).clamp(256, MAX_ROWS as u64) as usize;
     // The reader forgets it.
     let about = builder.schema().metadata().clone();

@@ -35,7 +35,10 @@ pub(super) fn reshaped(inner: Arc<dyn Dataset>, structure: &ArrayStructure) -> R
         return Ok(inner);
     }
     let items = |shape: &[u64]| shape.iter().try_fold(1u64, |items, len| items.checked_mul(*len));
-    if found.dtype.itemsize() != structure.dtype.itemsize() || items(&found.shape) != items(&structure.shape) {
+    if found.dtype.itemsize() != structure.dtype.itemsize()
+        || items(&structure.shape).is_none()
+        || items(&found.shape) != items(&structure.shape)
+    {
         return Err(Error::unprocessable(format!(
             "The file does not have the structure that is registered: it holds an array of the shape {:?} with the dtype {}. Register it again.",
             found.shape, found.dtype
@@ -248,7 +251,9 @@ mod tests {
 
     #[test]
     fn only_as_many_items_fit() {
-        let other = ArrayStructure::new(DType::of("u2"), vec![5, 5]);
-        assert!(reshaped(Arc::new(InMemory(vec![24])), &other).is_err());
+        for (there, wanted) in [(vec![24], vec![5, 5]), (vec![1 << 40, 1 << 40], vec![1 << 41, 1 << 40])] {
+            let other = ArrayStructure::new(DType::of("u2"), wanted);
+            assert!(reshaped(Arc::new(InMemory(there)), &other).is_err());
+        }
     }
 }

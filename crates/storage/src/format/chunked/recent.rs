@@ -14,7 +14,7 @@ use crate::place::file::Stamp;
 /// Most bytes of chunks that are kept.
 const CAPACITY: u64 = 80 << 20;
 /// Larger chunks would push out too many others.
-const LARGEST: usize = 8 << 20;
+pub(in crate::format) const LARGEST: usize = 8 << 20;
 
 /// Which chunk, of a file in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

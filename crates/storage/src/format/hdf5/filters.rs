@@ -4,40 +4,41 @@
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::sync::LazyLock;
 
 use girih_model::ErrorKind;
 use hdf5_reader::error::Error;
-use hdf5_reader::filters::{FilterRegistry, apply_pipeline_with_limit};
+use hdf5_reader::filters::apply_pipeline_with_limit;
 use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use libdeflater::Decompressor;
 
-use super::read::MAX_CHUNK;
 use crate::buffers;
 use crate::format::blosc;
 use crate::format::shuffle::{unshuffle, unshuffle_bits};
 
 type Result<T> = std::result::Result<T, Error>;
 
-pub(super) static FILTERS: LazyLock<FilterRegistry> = LazyLock::new(|| {
-    let mut registry = FilterRegistry::new();
-    registry.register(32000, Box::new(|filter, data, _| lzf(data, filter.client_data.get(2).copied())));
-    registry.register(307, Box::new(|_, data, _| bzip2_stream(data)));
-    registry.register(32008, Box::new(|filter, data, itemsize| bitshuffle(data, &filter.client_data, itemsize)));
-    registry.register(32015, Box::new(|_, data, _| zstd_frame(data, None)));
-    registry
-});
-
 const DEFLATE: u16 = 1;
 const SHUFFLE: u16 = 2;
 const FLETCHER32: u16 = 3;
+const BZIP2: u16 = 307;
+const LZF: u16 = 32000;
 const BLOSC: u16 = 32001;
 const LZ4: u16 = 32004;
+const BITSHUFFLE: u16 = 32008;
+const ZSTD: u16 = 32015;
 const BLOSC2: u16 = 32026;
 
 thread_local! {
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
+
+/// Most bytes that a chunk of `nbytes` has between its filters and as it is stored: what cannot be made smaller becomes a
+/// little larger, with checksums and with headers of blocks.
+pub(super) fn most(nbytes: usize) -> usize {
+    nbytes.saturating_add(nbytes >> 4).saturating_add(SLACK)
+}
+
+const SLACK: usize = 64 << 10;
 
 /// Undoes the filters of a chunk, the last first. `nbytes` is what it has without them.
 pub(super) fn decode(
@@ -48,14 +49,16 @@ pub(super) fn decode(
     nbytes: usize,
 ) -> Result<Vec<u8>> {
     let mut decoded: Option<Vec<u8>> = None;
-    let is_on = |n: usize| mask & (1 << n) == 0;
+    // There are no bits for more than 32 filters: those are always on.
+    let is_on = |n: usize| u32::try_from(n).ok().and_then(|n| 1u32.checked_shl(n)).is_none_or(|bit| mask & bit == 0);
     for (n, filter) in filters.iter().enumerate().rev().filter(|(n, _)| is_on(*n)) {
         // How much comes out is known where all that is left keeps the size.
         let left: Option<usize> = (0..n).filter(|n| is_on(*n)).try_fold(nbytes, |bytes, n| match filters[n].id {
             SHUFFLE => Some(bytes),
-            FLETCHER32 => Some(bytes + 4),
+            FLETCHER32 => bytes.checked_add(4),
             _ => None,
         });
+        let limit = left.unwrap_or_else(|| most(nbytes));
         let items = decoded.as_deref().unwrap_or(stored);
         let next = match (filter.id, left) {
             (DEFLATE, Some(size)) => inflate(items, size)?,
@@ -65,11 +68,16 @@ pub(super) fn decode(
                 unshuffle(items, &mut whole, size);
                 whole
             }
-            (BLOSC | BLOSC2, _) => blosc_chunk(items, left.unwrap_or(MAX_CHUNK as usize))?,
-            (LZ4, _) => lz4_blocks(items, left.unwrap_or(MAX_CHUNK as usize))?,
+            (BLOSC | BLOSC2, _) => blosc_chunk(items, limit)?,
+            (LZ4, _) => lz4_blocks(items, limit)?,
+            (LZF, _) => lzf(items, filter.client_data.get(2).copied(), limit)?,
+            (BZIP2, _) => bzip2_stream(items, limit)?,
+            (BITSHUFFLE, _) => bitshuffle(items, &filter.client_data, itemsize, limit)?,
+            (ZSTD, _) => zstd_frame(items, limit)?,
             _ => {
-                let limit = left.map(|size| size + 64);
-                apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, Some(&FILTERS), limit)?
+                // Some of the library's filters give a little more than is asked for.
+                let limit = Some(limit.saturating_add(64));
+                apply_pipeline_with_limit(items, std::slice::from_ref(filter), 0, itemsize, None, limit)?
             }
         };
         if let Some(used) = decoded.replace(next) {
@@ -87,10 +95,15 @@ fn inflate(data: &[u8], size: usize) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn bzip2_stream(data: &[u8]) -> Result<Vec<u8>> {
+fn bzip2_stream(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    whole(bzip2::read::MultiBzDecoder::new(data), limit)
+}
+
+/// All that comes out of a decoder.
+fn whole(decoder: impl Read, limit: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    bzip2::read::MultiBzDecoder::new(data).take(MAX_CHUNK + 1).read_to_end(&mut out)?;
-    bounded(out.len() as u64)?;
+    decoder.take((limit as u64).saturating_add(1)).read_to_end(&mut out)?;
+    bounded(out.len() as u64, limit)?;
     Ok(out)
 }
 
@@ -106,10 +119,7 @@ fn lz4_blocks(data: &[u8], limit: usize) -> Result<Vec<u8>> {
     let short = || bad("LZ4 data end too early");
     let (total, rest) = data.split_first_chunk::<8>().ok_or_else(short)?;
     let (block, mut rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-    let total = bounded(u64::from_be_bytes(*total))?;
-    if total > limit {
-        return Err(bad("LZ4 data are longer than their chunk"));
-    }
+    let total = bounded(u64::from_be_bytes(*total), limit)?;
     let mut out = vec![0; total];
     for to in out.chunks_mut((u32::from_be_bytes(*block) as usize).max(1)) {
         let (len, after) = rest.split_first_chunk::<4>().ok_or_else(short)?;
@@ -128,31 +138,22 @@ fn bad(why: &str) -> Error {
     Error::InvalidData(why.into())
 }
 
-/// A size that a file names, if it can be that of a chunk.
-fn bounded(bytes: u64) -> Result<usize> {
-    let bytes = (bytes <= MAX_CHUNK).then_some(bytes).and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.ok_or_else(|| bad("a chunk is too large"))
+/// A size that a file names, if what comes out of the filter can have it.
+fn bounded(bytes: u64, limit: usize) -> Result<usize> {
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= limit);
+    bytes.ok_or_else(|| bad("what was compressed is longer than its chunk"))
 }
 
-fn zstd_frame(data: &[u8], expected: Option<usize>) -> Result<Vec<u8>> {
-    let told = zstd::zstd_safe::get_frame_content_size(data).ok().flatten();
-    let size = match (expected, told) {
-        (Some(size), _) => size,
-        (None, Some(size)) => bounded(size)?,
-        (None, None) => {
-            let mut out = Vec::new();
-            let mut decoder = zstd::stream::read::Decoder::new(data)?.take(MAX_CHUNK + 1);
-            decoder.read_to_end(&mut out)?;
-            bounded(out.len() as u64)?;
-            return Ok(out);
-        }
-    };
-    Ok(zstd::bulk::decompress(data, size)?)
+fn zstd_frame(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    match zstd::zstd_safe::get_frame_content_size(data).ok().flatten() {
+        Some(size) => Ok(zstd::bulk::decompress(data, bounded(size, limit)?)?),
+        None => whole(zstd::stream::read::Decoder::new(data)?, limit),
+    }
 }
 
 /// Marc Lehmann's LZF: runs of literals, and copies of what came before.
-fn lzf(data: &[u8], size: Option<u32>) -> Result<Vec<u8>> {
-    let size = bounded(size.unwrap_or_default().into())?;
+fn lzf(data: &[u8], size: Option<u32>, limit: usize) -> Result<Vec<u8>> {
+    let size = bounded(size.unwrap_or_default().into(), limit)?;
     let mut out = Vec::with_capacity(size);
     let mut rest = data;
     let short = || bad("LZF data end too early");
@@ -191,7 +192,7 @@ fn lzf(data: &[u8], size: Option<u32>) -> Result<Vec<u8>> {
 const MULTIPLE: usize = 8;
 
 /// Bitshuffle: `[version, version, size of an element, elements of a block, compressor, level]`.
-fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8>> {
+fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize, limit: usize) -> Result<Vec<u8>> {
     let parameter = |n: usize| parameters.get(n).map_or(0, |value| *value as usize);
     let element = Some(parameter(2)).filter(|size| *size > 0).unwrap_or(itemsize);
     if element == 0 || element > 1 << 16 {
@@ -212,7 +213,7 @@ fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8
     let short = || bad("Bitshuffle data end too early");
     let (total, rest) = data.split_first_chunk::<8>().ok_or_else(short)?;
     let (block, mut rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-    let total = bounded(u64::from_be_bytes(*total))?;
+    let total = bounded(u64::from_be_bytes(*total), limit)?;
     let mut out = vec![0; total];
     let mut at = 0;
     for count in blocks(total / element, u32::from_be_bytes(*block) as usize / element)? {
@@ -222,7 +223,7 @@ fn bitshuffle(data: &[u8], parameters: &[u32], itemsize: usize) -> Result<Vec<u8
         let size = count * element;
         let shuffled = match compressor {
             2 => lz4_flex::block::decompress(packed, size).map_err(|e| bad(&e.to_string()))?,
-            3 => zstd_frame(packed, Some(size))?,
+            3 => zstd::bulk::decompress(packed, size)?,
             other => return Err(Error::UnsupportedFilter(format!("Bitshuffle with compressor {other}"))),
         };
         if shuffled.len() != size {
@@ -261,9 +262,10 @@ mod tests {
     fn lzf_copies_what_came_before() {
         // "abc", then nine bytes from three back; h5py's filter writes the like.
         let packed = [2, b'a', b'b', b'c', 7 << 5, 0, 2];
-        assert_eq!(lzf(&packed, Some(12)).unwrap(), b"abcabcabcabc");
+        assert_eq!(lzf(&packed, Some(12), 12).unwrap(), b"abcabcabcabc");
+        assert!(lzf(&packed, Some(12), 11).is_err());
         for (packed, size) in [(&packed[..], 11), (&packed[..6], 12), (&[32, 5][..], 12)] {
-            assert!(lzf(packed, Some(size)).is_err());
+            assert!(lzf(packed, Some(size), 100).is_err());
         }
     }
 
@@ -277,12 +279,47 @@ mod tests {
         assert!(lz4_blocks(&data, 82).is_err() && lz4_blocks(&data[..data.len() - 1], 83).is_err());
     }
 
+    /// Filters whose output is not known beforehand, such as two compressors, have a limit too.
+    #[test]
+    fn no_filter_gives_much_more_than_a_chunk() {
+        let zeros = vec![0; 4 << 20];
+        let filters = |ids: &[u16]| -> Vec<FilterDescription> {
+            ids.iter().map(|id| FilterDescription { id: *id, name: None, client_data: vec![0, 0, 4, 0, 2] }).collect()
+        };
+        let lz4 = lz4_flex::block::compress(&zeros);
+        let size = |size: u32| size.to_be_bytes();
+        let in_blocks = [&size(0)[..], &size(4 << 20), &size(4 << 20), &size(lz4.len() as u32), &lz4].concat();
+        let mut deflated = Vec::new();
+        flate2::read::ZlibEncoder::new(&zeros[..], flate2::Compression::fast()).read_to_end(&mut deflated).unwrap();
+        let mut bzipped = Vec::new();
+        bzip2::read::BzEncoder::new(&zeros[..], bzip2::Compression::fast()).read_to_end(&mut bzipped).unwrap();
+        let streamed = zstd::stream::encode_all(&zeros[..], 1).unwrap();
+        for (id, data) in [
+            (ZSTD, zstd::bulk::compress(&zeros, 1).unwrap()),
+            (ZSTD, streamed),
+            (BZIP2, bzipped),
+            (LZ4, in_blocks.clone()),
+            (BITSHUFFLE, in_blocks),
+            (DEFLATE, deflated),
+        ] {
+            assert!(decode(&data, &filters(&[DEFLATE, id]), 0, 4, 1000).is_err(), "{id}");
+        }
+        assert_eq!(most(1 << 20), (1 << 20) + (1 << 16) + SLACK);
+    }
+
+    /// More filters than the mask has bits for.
+    #[test]
+    fn filters_without_a_bit_are_on() {
+        let shuffle = FilterDescription { id: SHUFFLE, name: None, client_data: vec![1] };
+        assert_eq!(decode(&[1, 2, 3], &vec![shuffle; 40], u32::MAX, 1, 3).unwrap(), [1, 2, 3]);
+    }
+
     proptest! {
         #[test]
         fn nonsense_is_an_error_or_something(data in prop::collection::vec(any::<u8>(), 0..200), element in 0u32..9, kind in 0u32..4) {
-            let _ = lzf(&data, Some(1000));
-            let _ = bitshuffle(&data, &[0, 0, element, 0, kind], 4);
-            let _ = zstd_frame(&data, None);
+            let _ = lzf(&data, Some(1000), 1000);
+            let _ = bitshuffle(&data, &[0, 0, element, 0, kind], 4, 1000);
+            let _ = zstd_frame(&data, 1000);
             let _ = lz4_blocks(&data, 1000);
         }
     }

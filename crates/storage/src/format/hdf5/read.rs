@@ -39,8 +39,6 @@ use container::Source;
 
 /// Stretches of a contiguous dataset that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
-/// Largest chunk, in bytes.
-pub(super) const MAX_CHUNK: u64 = 1 << 30;
 
 /// # Errors
 /// `Unprocessable` when the source does not name a dataset, or one of another shape.
@@ -126,6 +124,8 @@ pub(super) struct H5Dataset {
     /// Of an item as it lies in the file, in bytes.
     itemsize: usize,
     grid: Vec<u64>,
+    /// Of a chunk as it lies in the file.
+    nbytes: usize,
     /// Stands for the dataset among the chunks of its file.
     layout: u64,
     /// Other files that its items lie in.
@@ -151,10 +151,7 @@ impl H5Dataset {
             )));
         }
         let grid = grid(&index, &structure);
-        let bytes = grid.iter().fold(index.itemsize as u64, |bytes, len| bytes.saturating_mul(*len));
-        if bytes > MAX_CHUNK {
-            return Err(Error::unsupported(format!("The chunks of this dataset are larger than {MAX_CHUNK} bytes.")));
-        }
+        let nbytes = chunked::chunk_bytes(&grid, index.itemsize)?;
         let mut hasher = DefaultHasher::new();
         (&path, &grid).hash(&mut hasher);
         let outside = match &index.layout {
@@ -164,7 +161,8 @@ impl H5Dataset {
             _ => Vec::new(),
         };
         let itemsize = index.itemsize;
-        Ok(Self { location, path, structure, itemsize, grid, layout: hasher.finish(), outside, is_padded: false })
+        let layout = hasher.finish();
+        Ok(Self { location, path, structure, itemsize, grid, nbytes, layout, outside, is_padded: false })
     }
 
     /// One of several files that continue each other along the first axis, and how long it is there.
@@ -207,11 +205,6 @@ impl H5Dataset {
             }
         }
         Ok(())
-    }
-
-    /// Bytes of a chunk as it lies in the file.
-    fn nbytes(&self) -> usize {
-        self.grid.iter().product::<u64>() as usize * self.itemsize
     }
 }
 
@@ -265,7 +258,7 @@ impl Load for OpenDataset {
                         number.wrapping_mul(len.div_ceil(*chunk)).wrapping_add(*n)
                     });
                     let key = self.stamp.map(|stamp| Key { stamp, layout: self.dataset.layout, number });
-                    recent::chunk(key, self.dataset.nbytes(), wanted, || {
+                    recent::chunk(key, self.dataset.nbytes, wanted, || {
                         self.chunk(index).map(|items| self.packed(items))
                     })
                     .map(Some)
@@ -283,7 +276,7 @@ impl Load for OpenDataset {
             }
             Layout::Compact(all) => {
                 let read = |start: u64, items: &mut [u8]| {
-                    let from = all.get(start as usize..).and_then(|rest| rest.get(..items.len()));
+                    let from = usize::try_from(start).ok().and_then(|start| all.get(start..)?.get(..items.len()));
                     items.copy_from_slice(from.ok_or_else(|| damaged("a dataset is shorter than its shape"))?);
                     Ok(())
                 };
@@ -302,8 +295,8 @@ impl OpenDataset {
                 item.iter_mut().rev().take_while(|byte| **byte == b' ').for_each(|byte| *byte = 0);
             }
         }
-        let Ok(Item::Gaps(dtype, runs)) = &self.index.item else { return items };
-        let mut packed = Vec::with_capacity(items.len() / self.index.itemsize * dtype.itemsize());
+        let Ok(Item::Gaps(_, runs)) = &self.index.item else { return items };
+        let mut packed = Vec::with_capacity(items.len());
         for item in items.chunks_exact(self.index.itemsize) {
             runs.iter().for_each(|(start, len)| packed.extend_from_slice(&item[*start..start + len]));
         }
@@ -311,15 +304,13 @@ impl OpenDataset {
     }
 
     fn chunk(&self, index: &[u64]) -> Result<Vec<u8>> {
-        let nbytes = self.dataset.nbytes();
+        let nbytes = self.dataset.nbytes;
         let Layout::Chunked { entries, filters, .. } = &self.index.layout else {
             return Err(damaged("it has no chunks"));
         };
         let entry = entries.get(index).ok_or_else(|| damaged("a chunk is missing"))?;
-        if entry.size > MAX_CHUNK + (MAX_CHUNK >> 4) {
-            return Err(damaged(format!("a chunk says that it has {} bytes", entry.size)));
-        }
-        let size = entry.size as usize;
+        let size = usize::try_from(entry.size).ok().filter(|size| *size <= filters::most(nbytes));
+        let size = size.ok_or_else(|| damaged(format!("a chunk says that it has {} bytes", entry.size)))?;
         if filters.is_empty() {
             let mut items = vec![0; size];
             self.read(&mut items, entry.address)?;
@@ -348,22 +339,10 @@ impl OpenDataset {
 
     /// A stretch of a contiguous dataset; at the end of an axis it is shorter, and zeros follow.
     fn stretch(&self, index: &[u64], read: impl Fn(u64, &mut [u8]) -> Result<()>) -> Result<Bytes> {
-        let mut items = vec![0; self.dataset.nbytes()];
-        let (start, len) = self.span(index, items.len());
-        read(start, &mut items[..len])?;
+        let mut items = vec![0; self.dataset.nbytes];
+        let span = chunked::span(index, &self.dataset.grid, &self.index.shape, self.index.itemsize)?;
+        read(span.start, &mut items[..(span.end - span.start) as usize])?;
         Ok(self.packed(items).into())
-    }
-
-    /// Where a stretch begins, and how much of it there is, in bytes.
-    fn span(&self, index: &[u64], nbytes: usize) -> (u64, usize) {
-        let itemsize = self.index.itemsize as u64;
-        let mut stride = itemsize;
-        let mut start = 0;
-        for ((n, len), size) in index.iter().zip(&self.dataset.grid).zip(&self.index.shape).rev() {
-            start += n * len * stride;
-            stride = stride.saturating_mul(*size);
-        }
-        (start, nbytes.min(stride.saturating_sub(start) as usize))
     }
 
     fn read(&self, buffer: &mut [u8], address: u64) -> Result<()> {
@@ -376,6 +355,6 @@ impl OpenDataset {
     /// A chunk that was never written.
     fn filled(&self) -> Option<Bytes> {
         let fill = self.index.fill.as_ref()?;
-        Some(self.packed(fill.repeat(self.dataset.nbytes() / fill.len().max(1))).into())
+        Some(self.packed(fill.repeat(self.dataset.nbytes / fill.len().max(1))).into())
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use girih_model::dtype::{Endianness, Kind, ScalarType};
-use girih_model::structure::array::Chunks;
+use girih_model::structure::array::{Chunks, nbytes};
 use girih_model::{ArrayData, ArrayStructure, DType, Data, Error, Json, Result, Selection, Spec, Structure};
 use hdf5_reader::messages::HdfMessage;
 use hdf5_reader::messages::dataspace::DataspaceType;
@@ -184,7 +184,8 @@ fn structure(shapes: &[Shape], dtype: DType) -> Result<ArrayStructure> {
         let smallest = known.iter().map(|(_, shape)| chunk(at + 1, shape, *len)).min().unwrap_or(*len);
         chunks.push(Chunks::listed(*len, smallest));
     }
-    let len = known.iter().map(|(shape, _)| shape[0]).sum();
+    let len = known.iter().try_fold(0u64, |len, (shape, _)| len.checked_add(shape[0]));
+    let len = len.ok_or_else(|| damaged("its datasets are longer together than any array"))?;
     let others = others.to_vec();
     Ok(ArrayStructure { chunks, ..ArrayStructure::new(dtype, [vec![len], others].concat()) })
 }
@@ -292,7 +293,7 @@ impl Dataset for Hollow {
         static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         let shape = positions(&self.0, selection)?.shape();
         let dtype = self.0.dtype.clone();
-        let mut left = shape.iter().product::<u64>().saturating_mul(dtype.itemsize() as u64);
+        let mut left = nbytes(&dtype, &shape).ok_or_else(|| damaged("an array is larger than any file"))?;
         let pieces = std::iter::from_fn(move || {
             let len = left.min(ZEROS.len() as u64);
             left -= len;

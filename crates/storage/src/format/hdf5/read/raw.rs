@@ -29,18 +29,19 @@ pub(super) fn messages(file: &Hdf5File, address: u64) -> Result<Vec<Message>> {
             at += if flags & 0x20 != 0 { 16 } else { 0 };
             at += if flags & 0x10 != 0 { 4 } else { 0 };
             let width = 1usize << (flags & 3);
-            let size = number(&read(file, address + at, width)?);
-            (vec![(address + at + width as u64, size)], true, flags & 4 != 0)
+            let at = address.saturating_add(at);
+            let size = number(&read(file, at, width)?);
+            (vec![(at.saturating_add(width as u64), size)], true, flags & 4 != 0)
         }
         Some(start) if start[0] == 1 => {
-            let size = number(&read(file, address + 8, 4)?);
-            (vec![(address + 16, size)], false, false)
+            let size = number(&read(file, address.saturating_add(8), 4)?);
+            (vec![(address.saturating_add(16), size)], false, false)
         }
         _ => return Err(damaged("an object has no header")),
     };
-    let (mut found, mut seen, mut total) = (Vec::new(), HashSet::new(), 0);
+    let (mut found, mut seen, mut total) = (Vec::new(), HashSet::new(), 0u64);
     while let Some((at, size)) = blocks.pop() {
-        total += size;
+        total = total.saturating_add(size);
         if !seen.insert(at) || total > MAX_HEADER as u64 {
             return Err(damaged("the header of an object has no end"));
         }
@@ -52,7 +53,7 @@ pub(super) fn messages(file: &Hdf5File, address: u64) -> Result<Vec<Message>> {
             let at = cursor.read_offset(offsets.offset_size).map_err(damaged)?;
             let size = cursor.read_length(offsets.length_size).map_err(damaged)?;
             // A new one has a signature before its messages, and a checksum after them.
-            blocks.push(if is_new { (at + 4, size.saturating_sub(8)) } else { (at, size) });
+            blocks.push(if is_new { (at.saturating_add(4), size.saturating_sub(8)) } else { (at, size) });
         }
     }
     Ok(found)

@@ -76,13 +76,13 @@ pub(super) fn longest(object: &Object, shape: &[u64]) -> Result<usize> {
 /// Opens datasets of texts that continue each other.
 pub(super) fn open(objects: Vec<Object>, structure: ArrayStructure) -> Result<Arc<dyn Dataset>> {
     let mut parts = Vec::with_capacity(objects.len());
-    let mut before = 0;
+    let mut before = 0u64;
     for object in &objects {
         let shape = super::dataset::shape_of(object)?;
         let references = references(object, &shape)?;
         let rows = shape.first().copied().unwrap_or(1);
         parts.push(Part { references, location: object.file.location.clone(), before });
-        before += rows;
+        before = rows.checked_add(before).ok_or_else(|| damaged("its texts are more than any array has"))?;
     }
     let grid = match parts.as_slice() {
         [one] if one.references.grid().len() == structure.shape.len() => one.references.grid().to_vec(),
@@ -147,7 +147,8 @@ impl Load for Arc<Texts> {
         let Some(part) = after.checked_sub(1).and_then(|n| self.parts.get(n)) else { return Ok(None) };
         let (within, rows) = (row - part.before, part.references.grid().first().copied().unwrap_or(1));
         let inner: Vec<u64> = std::iter::once(within / rows).chain(others.iter().copied()).collect();
-        let inner = &inner[..part.references.grid().len()];
+        let inner = inner.get(..part.references.grid().len());
+        let inner = inner.ok_or_else(|| damaged("its datasets have different axes"))?;
         let Some(chunk) = part.texts(inner, wanted, self.structure.dtype.itemsize())? else { return Ok(None) };
         let len = chunk.len() / rows as usize;
         Ok(Some(chunk.slice((within % rows) as usize * len..).slice(..len)))

@@ -17,8 +17,8 @@ use crate::format::chunked::{self, Chunks, Load};
 use crate::place::Location;
 use crate::place::file::Stamp;
 
-/// Largest chunk, decoded or as it is stored, in bytes.
-const MAX_CHUNK: u64 = 1 << 30;
+/// Most bytes that a chunk has as it is stored beyond what it has without codecs: headers, checksums.
+const SLACK: usize = 64 << 10;
 /// An entry of a shard's index for a chunk that is not there.
 const NOWHERE: u64 = u64::MAX;
 
@@ -30,19 +30,21 @@ pub(super) struct Stored {
     structure: ArrayStructure,
     /// The smallest that can be decoded alone.
     grid: Vec<u64>,
+    /// Bytes of a chunk.
+    nbytes: usize,
+    /// Bytes of the index of a shard.
+    index_len: usize,
     layout: u64,
 }
 
 impl ZarrArray {
     /// # Errors
-    /// `Unsupported` for chunks that are too large.
+    /// `Unprocessable` for chunks that are too large.
     pub(super) fn new(directory: Location, described: Described) -> Result<Self> {
         let grid = described.pipeline.shard.as_ref().map_or(&described.chunk, |shard| &shard.chunk).clone();
-        let itemsize = described.typed.dtype.itemsize();
-        let bytes = grid.iter().fold(itemsize as u64, |bytes, len| bytes.saturating_mul(*len));
-        if bytes > MAX_CHUNK {
-            return Err(Error::unsupported(format!("The chunks of this array are larger than {MAX_CHUNK} bytes.")));
-        }
+        let nbytes = chunked::chunk_bytes(&grid, described.typed.dtype.itemsize())?;
+        let shard = described.pipeline.shard.as_ref();
+        let index_len = shard.map_or(Ok(0), |shard| shard.index_len(&described.chunk))?;
         let chunks = described.shape.iter().zip(&grid).map(|(len, chunk)| Lengths::listed(*len, *chunk));
         let structure = ArrayStructure {
             chunks: chunks.collect(),
@@ -53,7 +55,7 @@ impl ZarrArray {
         let mut hasher = DefaultHasher::new();
         (&grid, structure.dtype.to_string()).hash(&mut hasher);
         let layout = hasher.finish();
-        Ok(Self(Arc::new(Stored { directory, described, structure, grid, layout })))
+        Ok(Self(Arc::new(Stored { directory, described, structure, grid, nbytes, index_len, layout })))
     }
 }
 
@@ -158,10 +160,6 @@ impl Stored {
         self.structure.dtype.itemsize()
     }
 
-    fn nbytes(&self) -> usize {
-        self.grid.iter().product::<u64>() as usize * self.itemsize()
-    }
-
     fn file(&self, index: &[u64]) -> Result<Option<std::fs::File>> {
         self.directory.join(&self.described.keys.of(index))?.open_if_exists()
     }
@@ -171,10 +169,10 @@ impl Stored {
         let key = Stamp::of(&file).map(|stamp| Key { stamp, layout: self.layout, number: 0 });
         let decode = || {
             let len = file.metadata().map_err(|e| damaged("chunks", e))?.len();
-            let stored = read(&file, 0, len)?;
+            let stored = self.read(&file, 0, len)?;
             self.described.pipeline.decode(stored, &self.grid, self.itemsize())
         };
-        recent::chunk(key, self.nbytes(), wanted, decode).map(Some)
+        recent::chunk(key, self.nbytes, wanted, decode).map(Some)
     }
 
     fn of_shard(&self, index: &[u64], within: u64, wanted: Use) -> Result<Option<Bytes>> {
@@ -183,45 +181,46 @@ impl Stored {
         let stamp = Stamp::of(&file);
         let key = stamp.map(|stamp| Key { stamp, layout: self.layout, number: 1 + within });
         let size = file.metadata().map_err(|e| damaged("chunks", e))?.len();
-        let len = shard.index_len(&self.described.chunk);
-        let start = if shard.index_at_start { Some(0) } else { size.checked_sub(len) };
+        let len = self.index_len;
+        let start = if shard.index_at_start { Some(0) } else { size.checked_sub(len as u64) };
         let start = start.ok_or_else(|| damaged("shards", "one is shorter than its index"))?;
-        let entries = recent::chunk(
-            stamp.map(|stamp| Key { stamp, layout: self.layout, number: 0 }),
-            len as usize,
-            Use::Part,
-            || {
-                let mut entries = read(&file, start, len)?;
+        let entries =
+            recent::chunk(stamp.map(|stamp| Key { stamp, layout: self.layout, number: 0 }), len, Use::Part, || {
+                let mut entries = exact(&file, start, len)?;
                 for codec in shard.index_codecs.iter().rev() {
-                    entries = codec.decode(&entries, len as usize)?;
+                    entries = codec.decode(&entries, len)?;
                 }
                 Ok(entries)
-            },
-        )?;
-        let number = |at: usize| {
-            let bytes = entries.get(at..at + 8).and_then(|bytes| bytes.first_chunk::<8>());
-            bytes.map(|bytes| u64::from_le_bytes(*bytes)).ok_or_else(|| damaged("shards", "an index is too short"))
-        };
-        let (offset, len) = (number(16 * within as usize)?, number(16 * within as usize + 8)?);
+            })?;
+        let entry = usize::try_from(within).ok().and_then(|within| entries.chunks_exact(16).nth(within));
+        let entry = entry.ok_or_else(|| damaged("shards", "an index is too short"))?;
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let (offset, len) = (number(&entry[..8]), number(&entry[8..]));
         if (offset, len) == (NOWHERE, NOWHERE) {
             return Ok(None);
         }
-        let decode = || shard.pipeline.decode(read(&file, offset, len)?, &self.grid, self.itemsize());
-        recent::chunk(key, self.nbytes(), wanted, decode).map(Some)
+        let decode = || shard.pipeline.decode(self.read(&file, offset, len)?, &self.grid, self.itemsize());
+        recent::chunk(key, self.nbytes, wanted, decode).map(Some)
     }
 
     fn filled(&self) -> Bytes {
         let fill = &self.described.fill;
-        let items = self.grid.iter().product::<u64>() as usize;
-        if fill.iter().all(|byte| *byte == 0) { vec![0; self.nbytes()].into() } else { fill.repeat(items).into() }
+        if fill.iter().all(|byte| *byte == 0) {
+            return vec![0; self.nbytes].into();
+        }
+        fill.repeat(self.nbytes / fill.len()).into()
+    }
+
+    /// A chunk as it is stored.
+    fn read(&self, file: &std::fs::File, at: u64, len: u64) -> Result<Vec<u8>> {
+        let most = self.nbytes.saturating_add(self.nbytes >> 4).saturating_add(SLACK);
+        let len = usize::try_from(len).ok().filter(|len| *len <= most);
+        exact(file, at, len.ok_or_else(|| damaged("chunks", "one is stored with more bytes than it can have"))?)
     }
 }
 
-fn read(file: &std::fs::File, at: u64, len: u64) -> Result<Vec<u8>> {
-    if len > MAX_CHUNK {
-        return Err(damaged("chunks", format!("one has {len} bytes")));
-    }
-    let mut stored = vec![0; len as usize];
+fn exact(file: &std::fs::File, at: u64, len: usize) -> Result<Vec<u8>> {
+    let mut stored = vec![0; len];
     file.read_exact_at(&mut stored, at).map_err(|e| match e.kind() {
         std::io::ErrorKind::UnexpectedEof => Error::busy("A chunk is cut off. It may still be written: try again."),
         _ => damaged("chunks", e),

@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::dtype::Typed;
 use super::node::damaged;
 use crate::format::chunked::copy::{Layout, c_strides, copy};
+use crate::format::chunked::recent;
 use crate::format::guard::guarded;
-use crate::format::{blosc, shuffle};
+use crate::format::{blosc, chunked, shuffle};
 
 /// How chunks are encoded.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub(super) enum Codec {
     Shuffle(usize),
 }
 
+/// Largest index of a shard, in bytes: what is larger would not be kept, and read again for each chunk.
+const MAX_INDEX: usize = recent::LARGEST;
 /// More than any chunk: the least room that a decoder of bytes is given.
 const SLACK: usize = 64 << 10;
 
@@ -91,7 +94,7 @@ impl Pipeline {
     /// # Errors
     /// `StorageFailed` for what is damaged, or another size than the chunk.
     pub(super) fn decode(&self, stored: Vec<u8>, chunk: &[u64], itemsize: usize) -> Result<Vec<u8>> {
-        let nbytes = chunk.iter().product::<u64>() as usize * itemsize;
+        let nbytes = chunked::chunk_bytes(chunk, itemsize)?;
         let mut items = stored;
         for codec in &self.codecs {
             items = codec.decode(&items, nbytes + SLACK)?;
@@ -145,9 +148,20 @@ impl Shard {
     }
 
     /// Bytes of the index.
-    pub(super) fn index_len(&self, shard: &[u64]) -> u64 {
-        let entries: u64 = self.counts(shard).iter().product();
-        16 * entries + 4 * self.index_codecs.len() as u64
+    ///
+    /// # Errors
+    /// `Unprocessable` when they are more than [`MAX_INDEX`].
+    pub(super) fn index_len(&self, shard: &[u64]) -> Result<usize> {
+        let entries = self.counts(shard).iter().try_fold(1u64, |all, count| all.checked_mul(*count));
+        let sums = 4 * self.index_codecs.len() as u64;
+        let len = entries.and_then(|entries| entries.checked_mul(16)?.checked_add(sums));
+        let len = len.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_INDEX);
+        len.ok_or_else(|| {
+            Error::unprocessable(format!(
+                "The shards of this Zarr array have more than {} chunks each. Write it with larger chunks, or smaller shards.",
+                MAX_INDEX / 16
+            ))
+        })
     }
 }
 
@@ -198,9 +212,13 @@ impl Codec {
             "numcodecs.gzip" => Self::Gzip,
             "bz2" | "numcodecs.bz2" => Self::Bzip2,
             "numcodecs.lz4" => Self::Lz4,
-            "numcodecs.shuffle" => Self::Shuffle(configuration["elementsize"].as_u64().unwrap_or(4) as usize),
+            "numcodecs.shuffle" => Self::shuffle(configuration["elementsize"].as_u64().unwrap_or(4)),
             other => return Err(unknown(other)),
         })
+    }
+
+    fn shuffle(size: u64) -> Self {
+        Self::Shuffle(size.clamp(1, 1 << 16) as usize)
     }
 
     fn of_numcodecs(json: &Value, typed: &Typed) -> Result<Self> {
@@ -212,10 +230,7 @@ impl Codec {
             "bz2" => Self::Bzip2,
             "lz4" => Self::Lz4,
             "crc32c" => return Err(unknown("crc32c of numcodecs")),
-            "shuffle" => {
-                let size = json["elementsize"].as_u64().unwrap_or(typed.dtype.itemsize() as u64);
-                Self::Shuffle(size.clamp(1, 1 << 16) as usize)
-            }
+            "shuffle" => Self::shuffle(json["elementsize"].as_u64().unwrap_or(typed.dtype.itemsize() as u64)),
             other => return Err(unknown(other)),
         })
     }
@@ -271,4 +286,23 @@ fn whole(decoder: impl Read, limit: usize) -> Result<Vec<u8>> {
         return Err(damaged("chunks", "one is larger than it can be"));
     }
     Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::format::zarr::read::dtype;
+
+    #[test]
+    fn the_index_of_a_shard_has_a_limit() {
+        let mut typed = dtype::of_v3(&json!("uint8")).unwrap();
+        let codecs = json!([{"name": "bytes"}, {"name": "crc32c"}]);
+        let configuration = json!({"chunk_shape": [1, 1], "codecs": [{"name": "bytes"}], "index_codecs": codecs});
+        let shard = Shard::of(&configuration, &[10, 10], &mut typed).unwrap();
+        for (shape, len) in [([10, 10], Some(1604)), ([1 << 40, 1 << 40], None), ([1 << 10, 1 << 10], None)] {
+            assert_eq!(shard.index_len(&shape).ok(), len, "{shape:?}");
+        }
+    }
 }
