@@ -465,3 +465,45 @@ def test_netcdf4(tmp_path, registered):
         np.testing.assert_array_equal(got[name].values.astype(series[name].dtype), series[name].values, name)
     plain = client["plain"].read()
     assert plain["a"].dims == ("phony_dim_3", "phony_dim_3_1") and plain["b"].dims == ("phony_dim_3",)
+
+
+def test_many_attributes(tmp_path, registered):
+    """The attributes of an object have limits together, and nobody is kept from the data by them."""
+    with h5py.File(tmp_path / "attributes.h5", "w", libver="latest") as file:
+        file["many"] = np.arange(5)
+        for n in range(3000):
+            file["many"].attrs[f"a{n}"] = n
+        file["many"].attrs["texts"] = ["é", "", "x" * 1000]
+        file["large"] = np.arange(5)
+        for n in range(20):
+            file["large"].attrs[f"b{n}"] = np.full(1 << 17, n, "u1")
+        file["large"].attrs["end"] = "here"
+    client = registered()["attributes"]
+    shown = dict(client["many"].metadata)
+    assert shown == {f"a{n}": n for n in range(3000)} | {"texts": ["é", "", "x" * 1000]}
+    shown = dict(client["large"].metadata)
+    assert set(shown) == {f"b{n}" for n in range(20)} | {"end"} and shown.pop("end") == "here"
+    left_out = [value for value in shown.values() if str(value).startswith("(too large")]
+    assert 0 < len(left_out) < 20 and all(len(value) == 1 << 17 for value in shown.values() if value not in left_out)
+    np.testing.assert_array_equal(client["large"].read(), np.arange(5))
+
+
+@pytest.mark.parametrize("libver", LIBVERS)
+def test_many_chunks(tmp_path, registered, libver):
+    with h5py.File(tmp_path / "chunks.h5", "w", libver=libver) as file:
+        many = file.create_dataset("many", (40_000,), "i4", chunks=(1,), maxshape=(None,), fillvalue=7)
+        many[:30_000] = np.arange(30_000)
+        shrunk = file.create_dataset("shrunk", data=NUMBERS.normal(size=(40, 30)), chunks=(2, 3), maxshape=(None, None))
+        shrunk.resize((17, 11))
+        more = file.create_dataset("more", (3_000_000,), "i4", chunks=(1,), maxshape=(None,))
+        more[2_999_999] = 5
+    client = registered()["chunks"]
+    with h5py.File(tmp_path / "chunks.h5") as file:
+        for name in ["many", "shrunk"]:
+            np.testing.assert_array_equal(client[name].read(), file[name][()])
+            np.testing.assert_array_equal(client[name][::-13], file[name][()][::-13])
+    if libver == "earliest":  # its index has only what was written
+        assert client["more"][2_999_995:].tolist() == [0, 0, 0, 0, 5]
+    else:
+        with pytest.raises(Exception, match="more than 2097152 chunks"):
+            client["more"][:10]

@@ -27,11 +27,11 @@ mod group;
 mod header;
 mod heap;
 mod image;
-mod index;
 mod plan;
 mod read;
 mod replay;
 mod series;
+mod storage;
 mod table;
 #[cfg(test)]
 mod tests;

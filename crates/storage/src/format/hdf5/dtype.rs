@@ -47,7 +47,7 @@ impl Item {
 }
 
 /// Bytes of an item in the file.
-fn size_of(datatype: &Datatype) -> usize {
+pub(super) fn size_of(datatype: &Datatype) -> usize {
     match datatype {
         Datatype::FixedPoint { size, .. } | Datatype::FloatingPoint { size, .. } | Datatype::Bitfield { size, .. } => {
             usize::from(*size)

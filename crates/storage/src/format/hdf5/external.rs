@@ -8,7 +8,7 @@ use hdf5_reader::Hdf5File;
 use hdf5_reader::local_heap::LocalHeap;
 use hdf5_reader::messages::external_files::ExternalFilesMessage;
 
-use super::index::damaged;
+use super::storage::damaged;
 use crate::place::{Location, Places};
 
 /// Part of a file.

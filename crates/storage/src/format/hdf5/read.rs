@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use girih_model::slice::Fitted;
 use girih_model::{ArrayStructure, Asset, DType, Data, DataSource, Error, Family, Result, Selection, Structure};
+use hdf5_reader::messages::filter_pipeline::FilterDescription;
 use serde_json::Value;
 
 mod attributes;
 mod container;
 mod dataset;
+mod index;
 mod links;
 mod mapping;
 mod netcdf4;
@@ -24,7 +26,7 @@ mod virtual_dataset;
 mod walk;
 
 use super::dtype::Item;
-use super::index::{Index, Layout, damaged};
+use super::storage::damaged;
 use super::{external, filters};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked::recent::{self, Key, Use};
@@ -36,6 +38,7 @@ use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 use container::Source;
+use index::{Entry, Index, Layout};
 
 /// Stretches of a contiguous dataset that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -137,7 +140,7 @@ pub(super) struct H5Dataset {
 impl H5Dataset {
     fn new(location: Location, path: String, structure: ArrayStructure, places: &Places) -> Result<Self> {
         let file = location.open_file()?;
-        let index = Index::of(&file, &path).map_err(|e| at(e, &location))?;
+        let index = Index::of(&file, &location, &path)?;
         let packed = match &index.item {
             Ok(Item::Gaps(dtype, _)) => dtype.itemsize(),
             _ => index.itemsize,
@@ -173,7 +176,7 @@ impl H5Dataset {
         others: &[u64],
         places: &Places,
     ) -> Result<(u64, Self)> {
-        let index = Index::of(&location.open_file()?, path).map_err(|e| at(e, &location))?;
+        let index = Index::of(&location.open_file()?, &location, path)?;
         let len = index.shape.first().copied().unwrap_or_default();
         if index.shape.get(1..) != Some(others) {
             return Err(at(
@@ -191,7 +194,7 @@ impl H5Dataset {
     /// # Errors
     /// `Damaged` when the dataset does not reach so far yet.
     fn check_there(&self, region: &Fitted) -> Result<()> {
-        let index = Index::of(&self.location.open_file()?, &self.path).map_err(|e| at(e, &self.location))?;
+        let index = Index::of(&self.location.open_file()?, &self.location, &self.path)?;
         if self.is_padded || region.0.iter().any(|axis| axis.count == 0) {
             return Ok(());
         }
@@ -216,7 +219,7 @@ fn at(e: Error, location: &Location) -> Error {
 fn grid(index: &Index, structure: &ArrayStructure) -> Vec<u64> {
     match &index.layout {
         _ if structure.shape.is_empty() => Vec::new(),
-        Layout::Chunked { chunk, .. } => chunk.clone(),
+        Layout::Chunked { entries, .. } => entries.chunk.clone(),
         Layout::Contiguous { .. } | Layout::External(_) | Layout::Compact(_) => {
             chunked::stretch(&index.shape, index.itemsize, PIECE)
         }
@@ -232,7 +235,7 @@ impl Chunks for H5Dataset {
 
     fn open(self: &Arc<Self>) -> Result<OpenDataset> {
         let file = self.location.open_file()?;
-        let index = Index::of(&file, &self.path).map_err(|e| at(e, &self.location))?;
+        let index = Index::of(&file, &self.location, &self.path)?;
         if grid(&index, &self.structure) != self.grid || index.itemsize != self.itemsize {
             // A contiguous dataset never grows.
             return Err(Error::gone("The file was replaced by one of another structure. Register it again."));
@@ -251,17 +254,11 @@ pub(super) struct OpenDataset {
 impl Load for OpenDataset {
     fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
         let loaded = match &self.index.layout {
-            Layout::Chunked { entries, .. } => match entries.get(index) {
-                Some(_) => {
-                    let shape = self.index.shape.iter().zip(&self.dataset.grid);
-                    let number = index.iter().zip(shape).fold(0u64, |number, (n, (len, chunk))| {
-                        number.wrapping_mul(len.div_ceil(*chunk)).wrapping_add(*n)
-                    });
-                    let key = self.stamp.map(|stamp| Key { stamp, layout: self.dataset.layout, number });
-                    recent::chunk(key, self.dataset.nbytes, wanted, || {
-                        self.chunk(index).map(|items| self.packed(items))
-                    })
-                    .map(Some)
+            Layout::Chunked { entries, filters } => match entries.get(index) {
+                Some(entry) => {
+                    let key = self.stamp.map(|stamp| Key { stamp, layout: self.dataset.layout, number: entry.number });
+                    let decode = || self.chunk(index, entry, filters).map(|items| self.packed(items));
+                    recent::chunk(key, self.dataset.nbytes, wanted, decode).map(Some)
                 }
                 None => Ok(self.filled()),
             },
@@ -303,12 +300,8 @@ impl OpenDataset {
         packed
     }
 
-    fn chunk(&self, index: &[u64]) -> Result<Vec<u8>> {
+    fn chunk(&self, index: &[u64], entry: Entry, filters: &[FilterDescription]) -> Result<Vec<u8>> {
         let nbytes = self.dataset.nbytes;
-        let Layout::Chunked { entries, filters, .. } = &self.index.layout else {
-            return Err(damaged("it has no chunks"));
-        };
-        let entry = entries.get(index).ok_or_else(|| damaged("a chunk is missing"))?;
         let size = usize::try_from(entry.size).ok().filter(|size| *size <= filters::most(nbytes));
         let size = size.ok_or_else(|| damaged(format!("a chunk says that it has {} bytes", entry.size)))?;
         if filters.is_empty() {

@@ -13,8 +13,8 @@ use hdf5_reader::messages::dataspace::DataspaceType;
 use hdf5_reader::messages::layout::DataLayout;
 
 use super::super::dtype::{Item, check};
-use super::super::index::damaged;
 use super::super::series::Series;
+use super::super::storage::damaged;
 use super::container::Source;
 use super::walk::Object;
 use super::{H5Array, H5Dataset, attributes, netcdf4, text, virtual_dataset};
@@ -79,7 +79,7 @@ impl Shape {
         let header = object.header()?;
         let (mut item, mut shape, mut chunk) = (None, None, None);
         // What is not read is told before anything of it is shown.
-        if let Ok(raw) = object.file.hdf5.dataset(&object.path).and_then(|dataset| dataset.raw_datatype()) {
+        if let Ok(raw) = object.raw_datatype() {
             check(&raw)?;
         }
         for message in &header.messages {

@@ -13,7 +13,7 @@ use hdf5_reader::messages::link_info::LinkInfoMessage;
 use hdf5_reader::messages::symbol_table_msg::SymbolTableMessage;
 use hdf5_reader::symbol_table::SymbolTableNode;
 
-use super::super::index::damaged;
+use super::super::storage::damaged;
 
 /// Most links of a group.
 const MAX_LINKS: usize = 1 << 20;

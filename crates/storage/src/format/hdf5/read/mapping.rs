@@ -6,7 +6,7 @@ use hdf5_reader::Hdf5File;
 use hdf5_reader::global_heap::GlobalHeapCollection;
 use hdf5_reader::io::Cursor;
 
-use super::super::index::damaged;
+use super::super::storage::damaged;
 
 /// Most mappings of a dataset, also those that a pattern of names stands for.
 const MAX_MAPPINGS: usize = 1 << 18;

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use girih_model::{Json, Result, Spec};
-use hdf5_reader::Attribute;
 use hdf5_reader::reference::resolve_object_reference;
 use serde_json::{Value, json};
 
-use super::attributes;
+use super::attributes::{self, Attribute};
 use super::dataset::shape_of;
 use super::links::Target;
 use super::walk::{Kind, Members, Object};
@@ -187,7 +186,8 @@ fn references(object: &Object, list: &Attribute) -> Vec<Option<u64>> {
         let objects = root.resolve_vlen_reference_bytes(reference, size.into()).ok()?;
         resolve_object_reference(&objects, size).ok()
     };
-    list.raw_data.chunks_exact(4 + usize::from(size) + 4).map(first).collect()
+    let items = list.items.as_deref().unwrap_or_default();
+    items.chunks_exact(4 + usize::from(size) + 4).map(first).collect()
 }
 
 /// The numbers and scales of the dimensions of a group.

@@ -7,7 +7,7 @@ use girih_model::Result;
 use hdf5_reader::Hdf5File;
 use hdf5_reader::io::Cursor;
 
-use super::super::index::{MAX_HEADER, damaged};
+use super::super::storage::{MAX_HEADER, damaged};
 
 const CONTINUATION: u16 = 0x10;
 /// Bit of a message's flags: what follows is a reference to a message of another object.

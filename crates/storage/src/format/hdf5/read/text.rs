@@ -8,7 +8,7 @@ use bytes::Bytes;
 use girih_model::{ArrayStructure, DType, Data, Error, Result, Selection, Slice, Structure};
 use moka::sync::Cache;
 
-use super::super::index::damaged;
+use super::super::storage::damaged;
 use super::H5Dataset;
 use super::walk::{Object, Opened};
 use crate::dataset::{Dataset, positions};

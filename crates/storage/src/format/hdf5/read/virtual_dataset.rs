@@ -11,7 +11,7 @@ use hdf5_reader::messages::datatype::Datatype;
 use hdf5_reader::messages::{dataspace, datatype, fill_value};
 
 use super::super::dtype::Item;
-use super::super::index::damaged;
+use super::super::storage::damaged;
 use super::H5Dataset;
 use super::mapping::{self, Mapping, Positions};
 use super::raw;

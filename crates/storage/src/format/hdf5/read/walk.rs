@@ -2,22 +2,30 @@
 //! that may be read.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, LazyLock};
 
 use girih_model::{Error, Result};
+use hdf5_reader::Hdf5File;
+use hdf5_reader::io::Cursor;
 use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::shared::{self, SharedMessage};
 use hdf5_reader::object_header::ObjectHeader;
-use hdf5_reader::storage::FileStorage;
-use hdf5_reader::{Hdf5File, OpenOptions};
 use moka::sync::Cache;
 
-use super::super::index::{MAX_HEADER, MAX_READ, damaged};
+use super::super::storage::{self, damaged, within};
 use super::links::{self, Link, Target};
+use super::raw;
 use super::virtual_dataset::Described;
 use crate::format::guard::guarded;
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
 
+/// Most bytes that are read for the links of a group.
+const MAX_LINK_BYTES: u64 = 256 << 20;
+/// Most bytes that are read for the datatype of a dataset, with what the library reads beside it.
+const MAX_TYPE_BYTES: u64 = 64 << 20;
+const DATATYPE: u16 = 0x3;
 /// Links that lead to links.
 const MAX_LINKS: usize = 32;
 /// Most bytes of the links of groups that are kept, about.
@@ -59,14 +67,13 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn open(location: Location) -> Result<Arc<Self>> {
         let file = location.open_file()?;
+        Self::of(file, location)
+    }
+
+    /// The file that was opened there.
+    pub(super) fn of(file: File, location: Location) -> Result<Arc<Self>> {
         let stamp = Stamp::of(&file);
-        let open = || {
-            let storage = Arc::new(FileStorage::from_file(file).map_err(damaged)?);
-            let options = OpenOptions::default().with_max_object_header_bytes(MAX_HEADER).with_max_read_bytes(MAX_READ);
-            Hdf5File::from_storage_with_options(storage, options).map_err(damaged)
-        };
-        let hdf5 = guarded(open).unwrap_or_else(|| Err(damaged("it contradicts itself")))?;
-        Ok(Arc::new(Self { location, hdf5, stamp }))
+        Ok(Arc::new(Self { location, hdf5: storage::open(file)?, stamp }))
     }
 
     fn members(&self, address: u64) -> Result<Arc<Members>> {
@@ -74,7 +81,7 @@ impl Opened {
         if let Some(members) = key.as_ref().and_then(|key| GROUPS.get(key)) {
             return Ok(members);
         }
-        let links = guarded(|| links::of_group(&self.hdf5, address));
+        let links = guarded(|| within(MAX_LINK_BYTES, || links::of_group(&self.hdf5, address)));
         let links = links.unwrap_or_else(|| Err(damaged("its links contradict themselves")))?;
         let by_name = links.iter().enumerate().map(|(n, link)| (link.name.clone(), n)).collect();
         let members = Arc::new(Members { links, by_name });
@@ -116,6 +123,29 @@ impl Object {
 
     pub(super) fn header(&self) -> Result<Arc<ObjectHeader>> {
         self.file.header(self.address)
+    }
+
+    /// The datatype of a dataset as it is encoded.
+    pub(super) fn raw_datatype(&self) -> Result<Vec<u8>> {
+        let hdf5 = &self.file.hdf5;
+        let (offset, length) = (hdf5.superblock().offset_size, hdf5.superblock().length_size);
+        let mut address = self.address;
+        // It may be that of a datatype with a name.
+        for _ in 0..2 {
+            let messages = raw::messages(hdf5, address).unwrap_or_default();
+            let Some(found) = messages.into_iter().find(|message| message.kind == DATATYPE) else { break };
+            if !found.is_shared {
+                return Ok(found.body);
+            }
+            match shared::parse(&mut Cursor::new(&found.body), DATATYPE, offset, length, found.body.len()) {
+                Ok(SharedMessage::SharedInOhdr { address: there, .. }) => address = there,
+                _ => break,
+            }
+        }
+        // Where objects share messages, the library finds them.
+        let read = || hdf5.dataset(&self.path).and_then(|dataset| dataset.raw_datatype());
+        let found = guarded(|| within(MAX_TYPE_BYTES, read).map_err(damaged));
+        found.unwrap_or_else(|| Err(damaged("the type of a dataset contradicts itself")))
     }
 
     /// Its items are those of others.
