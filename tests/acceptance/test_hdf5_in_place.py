@@ -507,3 +507,23 @@ def test_many_chunks(tmp_path, registered, libver):
     else:
         with pytest.raises(Exception, match="more than 2097152 chunks"):
             client["more"][:10]
+
+
+def test_long_texts(tmp_path, registered):
+    """Texts are read piece by piece: in references of 256 KiB, in chunks of them, at the end of axes, over files."""
+    texts = np.full((20_000,), "", object)
+    texts[[0, 9_999, 19_999]] = ["x" * 30_000, "é", "end"]
+    plane = np.array([[f"{x}{y}" * 50_000 for x in range(7)] for y in range(9)], object)
+    with h5py.File(tmp_path / "texts.h5", "w") as file:
+        file.create_dataset("contiguous", data=texts, dtype=h5py.string_dtype())
+        file.create_dataset("plane", data=plane, dtype=h5py.string_dtype(), chunks=(8, 5))
+        file.create_dataset("row", data=plane[:2], dtype=h5py.string_dtype())
+    client = registered()["texts"]
+    contiguous = client["contiguous"]
+    assert contiguous.dtype == "S30000" and contiguous.shape == (20_000,)
+    assert contiguous[9_990:10_000].tolist() == [b""] * 9 + ["é".encode()]
+    assert contiguous[::-19_999].tolist() == [b"end", b"x" * 30_000]
+    expected = plane.astype("S")
+    for name, part in [("plane", expected), ("row", expected[:2])]:
+        np.testing.assert_array_equal(client[name].read(), part)
+        np.testing.assert_array_equal(client[name][1:, ::-2], part[1:, ::-2])

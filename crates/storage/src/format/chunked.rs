@@ -20,6 +20,8 @@ use recent::Use;
 
 /// Bands that are decoded at the same time: while one goes out, the next is made.
 const READ_AHEAD: usize = 2;
+/// Larger chunks are decoded one at a time, in bytes.
+const LARGE: usize = 64 << 20;
 
 /// The chunks of an array. Opening and loading may block.
 pub(super) trait Chunks: Send + Sync + 'static {
@@ -123,6 +125,9 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
     let plan = Arc::new(Plan::new(&region.0, chunks.grid(), itemsize));
     // What is decoded is in memory, too, if only a part of it goes out.
     let chunk = chunks.grid().iter().fold(itemsize, |bytes, len| bytes.saturating_mul(*len as usize));
+    // Of a large one, so is what is stored, and of a very large one, a second would be too much.
+    let ahead = if chunk > LARGE { 1 } else { READ_AHEAD };
+    let chunk = if chunk > recent::LARGEST { chunk.saturating_mul(2) } else { chunk };
     let chunks = chunks.clone();
     if let Some(band) = plan.first().filter(|first| plan.after(first).is_none()) {
         // All in one go.
@@ -146,7 +151,7 @@ pub(super) async fn read<C: Chunks>(chunks: &Arc<C>, dtype: &DType, region: Fitt
                 Ok(room.hold(blocking(move || assemble(&*open, &plan, &band, itemsize)).await?))
             }
         })
-        .buffered(READ_AHEAD);
+        .buffered(ahead);
     Ok(ArrayData { dtype: dtype.clone(), shape, pieces: pieces.boxed() })
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use girih_model::slice::Axis;
 use girih_model::{ArrayStructure, DType, Data, Error, Result, Selection, Slice, Structure};
 use moka::sync::Cache;
 
@@ -12,6 +13,7 @@ use super::super::storage::damaged;
 use super::H5Dataset;
 use super::walk::{Object, Opened};
 use crate::dataset::{Dataset, positions};
+use crate::format::chunked::copy::{Layout, c_strides, copy};
 use crate::format::chunked::plan::Plan;
 use crate::format::chunked::recent::Use;
 use crate::format::chunked::{self, Chunks, Load};
@@ -21,8 +23,8 @@ use crate::place::{Location, Places};
 
 /// Most items that are looked through for the longest.
 const MAX_ITEMS: u64 = 64 << 20;
-/// Most bytes of the texts of a chunk.
-const MAX_TEXTS: usize = 256 << 20;
+/// Texts that are read as one, in bytes: a chunk of references stands for more where texts are long.
+const PIECE: u64 = 16 << 20;
 /// Longest text, in bytes.
 const MAX_LENGTH: usize = 1 << 20;
 /// Datasets whose longest text is remembered.
@@ -84,7 +86,7 @@ pub(super) fn open(objects: Vec<Object>, structure: ArrayStructure) -> Result<Ar
         parts.push(Part { references, location: object.file.location.clone(), before });
         before = rows.checked_add(before).ok_or_else(|| damaged("its texts are more than any array has"))?;
     }
-    let grid = match parts.as_slice() {
+    let whole = match parts.as_slice() {
         [one] if one.references.grid().len() == structure.shape.len() => one.references.grid().to_vec(),
         // Rows come from one file or another.
         [first, ..] => {
@@ -93,6 +95,7 @@ pub(super) fn open(objects: Vec<Object>, structure: ArrayStructure) -> Result<Ar
         }
         [] => Vec::new(),
     };
+    let grid = chunked::stretch(&whole, structure.dtype.itemsize(), PIECE);
     Ok(Arc::new(TextArray(Arc::new(Texts { parts, structure, grid }))))
 }
 
@@ -136,39 +139,42 @@ impl Chunks for Texts {
 }
 
 impl Load for Arc<Texts> {
-    fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
-        if let [part] = self.parts.as_slice()
-            && part.references.grid().len() == index.len()
-        {
-            return part.texts(index, wanted, self.structure.dtype.itemsize());
-        }
-        let Some((row, others)) = index.split_first() else { return Ok(None) };
-        let after = self.parts.partition_point(|part| part.before <= *row);
+    fn load(&self, index: &[u64], _: Use) -> Result<Option<Bytes>> {
+        let Some(first) = index.first().zip(self.grid.first()).map_or(Some(0), |(n, len)| n.checked_mul(*len)) else {
+            return Ok(None);
+        };
+        let after = self.parts.partition_point(|part| part.before <= first);
         let Some(part) = after.checked_sub(1).and_then(|n| self.parts.get(n)) else { return Ok(None) };
-        let (within, rows) = (row - part.before, part.references.grid().first().copied().unwrap_or(1));
-        let inner: Vec<u64> = std::iter::once(within / rows).chain(others.iter().copied()).collect();
-        let inner = inner.get(..part.references.grid().len());
-        let inner = inner.ok_or_else(|| damaged("its datasets have different axes"))?;
-        let Some(chunk) = part.texts(inner, wanted, self.structure.dtype.itemsize())? else { return Ok(None) };
-        let len = chunk.len() / rows as usize;
-        Ok(Some(chunk.slice((within % rows) as usize * len..).slice(..len)))
+        let mut axes = Vec::with_capacity(self.grid.len());
+        for (axis, ((n, len), size)) in index.iter().zip(&self.grid).zip(&part.references.structure.shape).enumerate() {
+            let start =
+                n.checked_mul(*len).and_then(|start| start.checked_sub(if axis == 0 { part.before } else { 0 }));
+            // What is beyond the end was never written.
+            let Some(start) = start.filter(|start| start < size) else { return Ok(None) };
+            axes.push(Axis { start, count: (*len).min(size - start), step: 1, keep: true });
+        }
+        let len = self.structure.dtype.itemsize();
+        let (texts, nbytes) = (part.texts(&axes, len)?, chunked::chunk_bytes(&self.grid, len)?);
+        if texts.len() == nbytes {
+            return Ok(Some(texts.into()));
+        }
+        // At the end of an axis there are fewer.
+        let counts: Vec<u64> = axes.iter().map(|axis| axis.count).collect();
+        let at = |shape: &[u64]| Layout { start: 0, strides: c_strides(shape, len) };
+        let mut items = vec![0; nbytes];
+        copy(&mut items, &at(&self.grid), &texts, &at(&counts), &counts, len);
+        Ok(Some(items.into()))
     }
 }
 
 impl Part {
-    /// The texts of a chunk, each `len` bytes.
-    fn texts(&self, index: &[u64], wanted: Use, len: usize) -> Result<Option<Bytes>> {
-        let Some(chunk) = self.references.open()?.load(index, wanted)? else { return Ok(None) };
+    /// The texts of a region, each `len` bytes.
+    fn texts(&self, axes: &[Axis], len: usize) -> Result<Vec<u8>> {
         let size = self.references.structure.dtype.itemsize();
+        let references = chunked::gather(&self.references.open()?, axes, self.references.grid(), size)?;
         let root = Opened::open(self.location.clone())?.hdf5.root_group().map_err(damaged)?;
-        let nbytes = (chunk.len() / size).checked_mul(len).filter(|nbytes| *nbytes <= MAX_TEXTS);
-        let nbytes = nbytes.ok_or_else(|| {
-            Error::unsupported(format!(
-                "Texts of such different lengths are not read as an array: a chunk of them would have more than {MAX_TEXTS} bytes."
-            ))
-        })?;
-        let mut items = Vec::with_capacity(nbytes);
-        for reference in chunk.chunks_exact(size) {
+        let mut items = Vec::with_capacity((references.len() / size).saturating_mul(len));
+        for reference in references.chunks_exact(size) {
             let end = items.len() + len;
             if reference.iter().any(|byte| *byte != 0) {
                 let text = guarded(|| root.resolve_vlen_reference_bytes(reference, 1).map_err(damaged));
@@ -177,6 +183,6 @@ impl Part {
             }
             items.resize(end, 0);
         }
-        Ok(Some(items.into()))
+        Ok(items)
     }
 }
