@@ -26,6 +26,7 @@ mod chunked;
 pub(crate) mod conversion;
 pub mod csv;
 mod fits;
+mod gaps;
 mod guard;
 pub mod hdf5;
 pub mod html;

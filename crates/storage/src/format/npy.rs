@@ -20,16 +20,16 @@ use girih_model::{
 };
 
 use super::chunked::copy::{Layout, c_strides, copy};
-use super::chunked::plan::{Band, Plan};
 use super::chunked::recent::{self, Key, Use};
-use super::chunked::{self, Load};
+use super::chunked::{self, Chunks, Load};
 use super::sequence::{self, Frame};
 use crate::dataset::{Dataset, positions};
 use crate::format::reshaped::reshaped;
 use crate::format::{Files, Format, Inspected};
 use crate::place::file::Stamp;
 use crate::place::{Location, Places};
-use crate::pool::{self, blocking};
+use crate::pool::{ANSWERS, blocking};
+use descr::Item;
 pub(super) use descr::dtype_of;
 use header::Header;
 
@@ -89,8 +89,7 @@ impl Format for Npy {
 fn structure_of(location: &Location) -> Result<ArrayStructure> {
     let described = || {
         let header = Header::read(&location.open_file()?)?;
-        let dtype = descr::dtype_of(&header.descr)?;
-        Ok(chunked::unchunked(dtype, header.shape))
+        Ok(chunked::unchunked(Item::of(&header.descr)?.dtype, header.shape))
     };
     described().map_err(|e: Error| e.context(format!("reading {}", location.absolute().display())))
 }
@@ -98,17 +97,26 @@ fn structure_of(location: &Location) -> Result<ArrayStructure> {
 /// An array whose file begins within another, and has so many bytes. May block.
 pub(super) fn part(file: Location, base: u64, size: u64) -> Result<Arc<dyn Dataset>> {
     let header = Header::read_at(&file.open_file()?, base)?;
-    let structure = chunked::unchunked(descr::dtype_of(&header.descr)?, header.shape.clone());
-    let end = structure.nbytes().and_then(|bytes| bytes.checked_add(header.length - base));
-    if end.is_none_or(|end| end > size) {
+    let item = Item::of(&header.descr)?;
+    if stored(&header.shape, item.size, header.length.saturating_sub(base)).is_none_or(|end| end > size) {
         return Err(Error::unprocessable("An array is shorter than it says."));
     }
+    let structure = chunked::unchunked(item.dtype, header.shape);
     Ok(Arc::new(NpyArray { file, base, structure }))
+}
+
+/// Bytes of a file: of its header and its items.
+fn stored(shape: &[u64], itemsize: usize, header: u64) -> Option<u64> {
+    let items = shape.iter().try_fold(itemsize as u64, |bytes, len| bytes.checked_mul(*len))?;
+    items.checked_add(header)
 }
 
 /// What lies where in a file that is packed within another.
 pub(super) struct Described {
     pub(super) structure: ArrayStructure,
+    pub(super) item: Item,
+    /// Bytes of all.
+    pub(super) end: u64,
     pub(super) fortran_order: bool,
     /// Bytes before the items.
     pub(super) start: u64,
@@ -117,8 +125,11 @@ pub(super) struct Described {
 /// Takes the header off a file.
 pub(super) fn described(file: impl Read) -> Result<Described> {
     let header = Header::take(file)?;
-    let structure = chunked::unchunked(descr::dtype_of(&header.descr)?, header.shape);
-    Ok(Described { structure, fortran_order: header.fortran_order, start: header.length })
+    let item = Item::of(&header.descr)?;
+    let end = stored(&header.shape, item.size, header.length);
+    let end = end.ok_or_else(|| Error::damaged("The NumPy file says that it is larger than any file."))?;
+    let structure = chunked::unchunked(item.dtype.clone(), header.shape);
+    Ok(Described { structure, item, end, fortran_order: header.fortran_order, start: header.length })
 }
 
 struct NpyArray {
@@ -145,16 +156,17 @@ impl Dataset for NpyArray {
         })
         .await?;
         let dtype = self.structure.dtype.clone();
-        let pieces = match items.header.fortran_order {
-            true => {
-                let turned = blocking(move || items.turned(&region)).await?;
-                stream::iter([Ok(Bytes::from(turned))]).boxed()
-            }
-            false => {
-                let plan = Arc::new(Plan::new(&region.0, &items.chunk(), items.itemsize));
-                pool::stream(plan.bands().map(move |band| items.band(&plan, &band)))
-            }
-        };
+        if !items.header.fortran_order {
+            let grid = chunked::stretch(&items.header.shape, items.item.size, PIECE);
+            return Ok(Data::Array(
+                chunked::read(&Arc::new(Rows { items: Arc::new(items), grid }), &dtype, region).await?,
+            ));
+        }
+        // All of the file, and what is wanted of it.
+        let all = stored(&items.header.shape, items.item.size, 0).and_then(|all| usize::try_from(all).ok());
+        let room = ANSWERS.take(all.unwrap_or(usize::MAX).saturating_mul(2)).await?;
+        let turned = blocking(move || items.turned(&region)).await?;
+        let pieces = stream::iter([Ok(room.hold(turned.into()))]).boxed();
         Ok(Data::Array(ArrayData { dtype, shape, pieces }))
     }
 }
@@ -194,17 +206,46 @@ impl sequence::Frames for Frames {
 
 impl Load for Items {
     fn load(&self, _: &[u64], wanted: Use) -> Result<Option<Bytes>> {
-        let nbytes = chunked::chunk_bytes(&self.header.shape, self.itemsize)?;
+        let nbytes = chunked::chunk_bytes(&self.header.shape, self.item.size)?;
         let key = Stamp::of(&self.file).map(|stamp| Key { stamp, layout: 0, number: 0 });
         let all = || match self.header.fortran_order {
             true => self.turned(&Slice::all().fit(&self.header.shape)?),
             false => {
                 let mut items = vec![0; nbytes];
                 self.read_at(&mut items, 0)?;
-                Ok(items)
+                Ok(self.item.pack(items))
             }
         };
         recent::chunk(key, nbytes, wanted, all).map(Some)
+    }
+}
+
+/// A file in C order, in stretches.
+struct Rows {
+    items: Arc<Items>,
+    grid: Vec<u64>,
+}
+
+impl Chunks for Rows {
+    type Open = Arc<Rows>;
+
+    fn grid(&self) -> &[u64] {
+        &self.grid
+    }
+
+    fn open(self: &Arc<Self>) -> Result<Arc<Rows>> {
+        Ok(self.clone())
+    }
+}
+
+impl Load for Arc<Rows> {
+    fn load(&self, index: &[u64], _: Use) -> Result<Option<Bytes>> {
+        let Items { header, item, .. } = &*self.items;
+        let span = chunked::span(index, &self.grid, &header.shape, item.size)?;
+        let mut items = vec![0; chunked::chunk_bytes(&self.grid, item.size)?];
+        // What follows at the end of an axis is not looked at.
+        self.items.read_at(&mut items[..(span.end - span.start) as usize], span.start)?;
+        Ok(Some(item.pack(items).into()))
     }
 }
 
@@ -212,7 +253,7 @@ impl Load for Items {
 struct Items {
     file: File,
     header: Header,
-    itemsize: usize,
+    item: Item,
     context: String,
 }
 
@@ -221,8 +262,8 @@ impl Items {
         let file = location.open_file()?;
         let context = format!("reading {}", location.absolute().display());
         let header = Header::read_at(&file, base).map_err(|e| e.context(context.clone()))?;
-        let itemsize = structure.dtype.itemsize();
-        let fits = header.itemsize.is_none_or(|size| size == itemsize)
+        let item = Item::of(&header.descr).map_err(|e| e.context(context.clone()))?;
+        let fits = item.dtype.itemsize() == structure.dtype.itemsize()
             && header.shape.len() == structure.shape.len()
             && header.shape.iter().skip(1).eq(structure.shape.iter().skip(1));
         if !fits {
@@ -232,7 +273,7 @@ impl Items {
             ))
             .context(context));
         }
-        Ok(Self { file, header, itemsize, context })
+        Ok(Self { file, header, item, context })
     }
 
     /// # Errors
@@ -248,24 +289,6 @@ impl Items {
         Ok(())
     }
 
-    /// Stretches of the file that are read as one.
-    fn chunk(&self) -> Vec<u64> {
-        chunked::stretch(&self.header.shape, self.itemsize, PIECE)
-    }
-
-    fn band(&self, plan: &Plan, band: &Band) -> Result<Bytes> {
-        let chunk = self.chunk();
-        let mut items = vec![0; plan.nbytes(band)];
-        let mut stretch = vec![0; chunked::chunk_bytes(&chunk, self.itemsize)?];
-        for visit in plan.visits(band) {
-            let span = chunked::span(&visit.chunk, &chunk, &self.header.shape, self.itemsize)?;
-            // What follows at the end of an axis is not looked at.
-            self.read_at(&mut stretch[..(span.end - span.start) as usize], span.start)?;
-            copy(&mut items, &visit.in_band, &stretch, &visit.in_chunk, &visit.counts, self.itemsize);
-        }
-        Ok(items.into())
-    }
-
     /// Fills the buffer with the bytes from here on.
     fn read_at(&self, buffer: &mut [u8], start: u64) -> Result<()> {
         let read = self.file.read_exact_at(buffer, self.header.length.saturating_add(start));
@@ -275,7 +298,7 @@ impl Items {
 
     /// The region of an array in Fortran order.
     fn turned(&self, region: &Fitted) -> Result<Vec<u8>> {
-        let total = self.header.shape.iter().product::<u64>().saturating_mul(self.itemsize as u64);
+        let total = stored(&self.header.shape, self.item.size, 0).unwrap_or(u64::MAX);
         if total > MAX_TURNED {
             return Err(Error::unsupported(format!(
                 "Files in Fortran order are read up to {MAX_TURNED} bytes; this one has {total}. Save it with numpy.ascontiguousarray."
@@ -283,16 +306,17 @@ impl Items {
         }
         let mut all = vec![0; total as usize];
         self.read_at(&mut all, 0)?;
+        let (all, itemsize) = (self.item.pack(all), self.item.dtype.itemsize());
         let reversed: Vec<u64> = self.header.shape.iter().rev().copied().collect();
-        let strides: Vec<isize> = c_strides(&reversed, self.itemsize).into_iter().rev().collect();
+        let strides: Vec<isize> = c_strides(&reversed, itemsize).into_iter().rev().collect();
         let counts: Vec<u64> = region.0.iter().map(|axis: &Axis| axis.count).collect();
         let from = Layout {
             start: region.0.iter().zip(&strides).map(|(axis, stride)| axis.start as usize * *stride as usize).sum(),
             strides: region.0.iter().zip(&strides).map(|(axis, stride)| axis.step as isize * stride).collect(),
         };
-        let mut items = vec![0; chunked::chunk_bytes(&counts, self.itemsize)?];
-        let to = Layout { start: 0, strides: c_strides(&counts, self.itemsize) };
-        copy(&mut items, &to, &all, &from, &counts, self.itemsize);
+        let mut items = vec![0; chunked::chunk_bytes(&counts, itemsize)?];
+        let to = Layout { start: 0, strides: c_strides(&counts, itemsize) };
+        copy(&mut items, &to, &all, &from, &counts, itemsize);
         Ok(items)
     }
 }

@@ -169,23 +169,29 @@ struct Packed {
 impl Packed {
     fn new(location: Location, entry: Entry) -> Result<Self> {
         let described = npy::described(entry.unpack(location.open_file()?)?)?;
-        let structure = &described.structure;
-        let end = structure.nbytes().and_then(|bytes| bytes.checked_add(described.start));
-        if end.is_none_or(|end| end > entry.size) {
+        if described.end > entry.size {
             return Err(damaged(&"an array is shorter than it says"));
         }
+        let (shape, itemsize) = (described.structure.shape.clone(), described.item.size);
         let turn = |mut axes: Vec<u64>| {
             if described.fortran_order {
                 axes.reverse();
             }
             axes
         };
-        let grid = turn(chunked::stretch(&turn(structure.shape.clone()), structure.dtype.itemsize(), STRETCH));
+        let grid = turn(chunked::stretch(&turn(shape), itemsize, STRETCH));
+        chunked::chunk_bytes(&grid, itemsize)?;
         Ok(Self { location, entry, described, grid })
     }
 
+    /// As they lie in the archive.
     fn itemsize(&self) -> usize {
-        self.described.structure.dtype.itemsize()
+        self.described.item.size
+    }
+
+    /// Bytes of a whole stretch.
+    fn stretch(&self) -> usize {
+        self.grid.iter().product::<u64>() as usize * self.itemsize()
     }
 
     /// Axes in the order in which the items lie, slowest first.
@@ -214,10 +220,11 @@ impl Packed {
 
     /// In C order, as they lie in the archive in whatever order.
     fn turned(&self, items: Vec<u8>) -> Vec<u8> {
+        let items = self.described.item.pack(items);
         if !self.described.fortran_order {
             return items;
         }
-        let itemsize = self.itemsize();
+        let itemsize = self.described.structure.dtype.itemsize();
         let reversed: Vec<u64> = self.grid.iter().rev().copied().collect();
         let from = Layout { start: 0, strides: c_strides(&reversed, itemsize).into_iter().rev().collect() };
         let to = Layout { start: 0, strides: c_strides(&self.grid, itemsize) };
@@ -285,7 +292,7 @@ impl Stretches {
             Some(unpacked) => unpacked,
             None => self.begin(&mut state)?,
         };
-        let size = self.packed.grid.iter().product::<u64>() as usize * self.packed.itemsize();
+        let size = self.packed.stretch();
         loop {
             let (next, nbytes) = (state.next, self.packed.nbytes(state.next));
             let mut items = vec![0; nbytes];
@@ -326,7 +333,7 @@ impl Load for Stretches {
     fn load(&self, index: &[u64], wanted: Use) -> Result<Option<Bytes>> {
         let number = self.packed.number(index);
         let key = self.stamp.map(|stamp| Key { stamp, layout: self.layout, number });
-        let nbytes = self.packed.grid.iter().product::<u64>() as usize * self.packed.itemsize();
+        let nbytes = self.packed.stretch();
         let items = recent::chunk(key, nbytes, wanted, || Ok(self.packed.turned(self.unpack(number)?)));
         let context = |e: Error| e.context(format!("reading {}", self.packed.location.absolute().display()));
         Ok(Some(items.map_err(context)?))

@@ -5,8 +5,8 @@ use girih_model::{DType, Error, Result};
 use hdf5_reader::error::ByteOrder;
 use hdf5_reader::messages::datatype::{CompoundField, Datatype, StringPadding, StringSize, VarLenKind};
 
-/// Most pieces that an item is put together of.
-const MAX_RUNS: usize = 1 << 16;
+use crate::format::gaps::Runs;
+
 /// Deepest nesting of compounds.
 const MAX_DEPTH: usize = 16;
 
@@ -15,8 +15,8 @@ const MAX_DEPTH: usize = 16;
 pub(super) enum Item {
     /// They are what lies there.
     Plain(DType),
-    /// Fields with gaps between them: where each run begins, and its length, in bytes.
-    Gaps(DType, Vec<(usize, usize)>),
+    /// Fields with gaps between them.
+    Gaps(DType, Runs),
     /// Texts that end with spaces, as Fortran writes them, where NumPy has NUL.
     Spaces(DType),
     /// Each is a reference to a text of any length.
@@ -36,12 +36,12 @@ impl Item {
             Datatype::VarLen { .. } => return Ok(Self::List),
             _ => {}
         }
-        let mut runs = Vec::new();
+        let mut runs = Runs::default();
         let dtype = dtype_of(datatype, 0, &mut runs, MAX_DEPTH)?;
         if matches!(datatype, Datatype::String { padding: StringPadding::SpacePad, .. }) && dtype.itemsize() > 0 {
             return Ok(Self::Spaces(dtype));
         }
-        let is_plain = runs.len() == 1 && runs[0] == (0, size_of(datatype)) || dtype.itemsize() == 0;
+        let is_plain = runs.are_all(size_of(datatype)) || dtype.itemsize() == 0;
         Ok(if is_plain { Self::Plain(dtype) } else { Self::Gaps(dtype, runs) })
     }
 }
@@ -65,13 +65,13 @@ pub(super) fn size_of(datatype: &Datatype) -> usize {
 }
 
 /// The dtype, and from where in an item its bytes come.
-fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Vec<(usize, usize)>, depth: usize) -> Result<DType> {
+fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Runs, depth: usize) -> Result<DType> {
     let unsupported = |what: &str| Error::unsupported(format!("Datasets of {what} are not read."));
     let depth = depth.checked_sub(1).ok_or_else(|| unsupported("such deeply nested compounds"))?;
     if let Datatype::Compound { fields, size: whole } = datatype {
         let end = at + *whole as usize;
         if let Some(complex) = complex(fields) {
-            push(runs, at, complex.itemsize());
+            runs.push(at, complex.itemsize())?;
             return Ok(complex);
         }
         let fields = fields.iter().map(|field| {
@@ -85,15 +85,9 @@ fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Vec<(usize, usize)>, dept
             if count == 0 {
                 return Err(unsupported("compounds with fields that are empty or reach beyond them"));
             }
-            let mut one = Vec::new();
+            let mut one = Runs::default();
             let dtype = dtype_of(inner, 0, &mut one, depth)?;
-            if runs.len() + one.len() * if one == [(0, size)] { 1 } else { count } > MAX_RUNS {
-                return Err(unsupported("compounds of so many parts"));
-            }
-            match one.as_slice() {
-                [(0, all)] if *all == size => push(runs, start, count * size),
-                _ => (0..count).for_each(|n| one.iter().for_each(|(at, len)| push(runs, start + n * size + at, *len))),
-            }
+            runs.repeat(&one, start, size, count)?;
             Ok(Field { name: field.name.clone(), dtype, shape })
         });
         let dtype = StructType::packed(fields.collect::<Result<Vec<_>>>()?)?;
@@ -143,16 +137,8 @@ fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Vec<(usize, usize)>, dept
         }
         Datatype::Compound { .. } => return Err(unsupported("compounds")),
     };
-    push(runs, at, scalar.itemsize);
+    runs.push(at, scalar.itemsize)?;
     Ok(DType::Scalar(scalar))
-}
-
-/// Runs that touch are one.
-fn push(runs: &mut Vec<(usize, usize)>, at: usize, len: usize) {
-    match runs.last_mut() {
-        Some((start, before)) if *start + *before == at => *before += len,
-        _ => runs.push((at, len)),
-    }
 }
 
 /// How h5py writes complex numbers: a compound of `r` and `i`.
@@ -230,7 +216,9 @@ mod tests {
         match (Item::of(datatype).unwrap(), runs) {
             (Item::Plain(found), None) => assert_eq!(found.to_string(), dtype),
             (Item::Gaps(found, found_runs), Some(runs)) => {
-                assert_eq!((found.to_string().as_str(), found_runs.as_slice()), (dtype, runs));
+                let mut expected = Runs::default();
+                runs.iter().for_each(|(at, len)| expected.push(*at, *len).unwrap());
+                assert_eq!((found.to_string().as_str(), found_runs), (dtype, expected));
             }
             (other, _) => panic!("{other:?}"),
         }

@@ -293,11 +293,7 @@ impl OpenDataset {
             }
         }
         let Ok(Item::Gaps(_, runs)) = &self.index.item else { return items };
-        let mut packed = Vec::with_capacity(items.len());
-        for item in items.chunks_exact(self.index.itemsize) {
-            runs.iter().for_each(|(start, len)| packed.extend_from_slice(&item[*start..start + len]));
-        }
-        packed
+        runs.pack(&items, self.index.itemsize)
     }
 
     fn chunk(&self, index: &[u64], entry: Entry, filters: &[FilterDescription]) -> Result<Vec<u8>> {

@@ -1,21 +1,60 @@
 //! NumPy's description of a dtype, as `repr` writes it: `'<f8'`, or a list of fields.
 
-use girih_model::dtype::{Endianness, Field, Kind, ScalarType, StructType};
+use girih_model::dtype::{Endianness, Field, Kind, MAX_ITEMSIZE, ScalarType, StructType};
 use girih_model::{DType, Error, Result};
+
+use crate::format::gaps::Runs;
 
 /// Deepest nesting of fields.
 const MAX_DEPTH: usize = 16;
 
+/// Items as they lie in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::format) struct Item {
+    /// Without gaps.
+    pub(in crate::format) dtype: DType,
+    /// With them, in bytes.
+    pub(in crate::format) size: usize,
+    runs: Runs,
+}
+
+impl Item {
+    /// Of NumPy's files, whose unnamed fields are gaps: `align=True` has them.
+    ///
+    /// # Errors
+    /// `Unsupported` for dtypes that clients have no word for.
+    pub(super) fn of(descr: &str) -> Result<Self> {
+        parse(descr, true)
+    }
+
+    /// Without gaps.
+    pub(in crate::format) fn pack(&self, items: Vec<u8>) -> Vec<u8> {
+        if self.runs.are_all(self.size) { items } else { self.runs.pack(&items, self.size) }
+    }
+
+    fn scalar(dtype: DType) -> Option<Self> {
+        let (mut runs, size) = (Runs::default(), dtype.itemsize());
+        runs.push(0, size).ok()?;
+        Some(Self { dtype, size, runs })
+    }
+}
+
+/// A dtype all whose fields are shown.
+///
 /// # Errors
 /// `Unsupported` for dtypes that clients have no word for.
 pub(in crate::format) fn dtype_of(descr: &str) -> Result<DType> {
+    parse(descr, false).map(|item| item.dtype)
+}
+
+fn parse(descr: &str, has_gaps: bool) -> Result<Item> {
     let unknown = || Error::unsupported(format!("Arrays with the dtype {descr} are not read."));
     if !descr.starts_with('[') {
-        return scalar(descr).ok_or_else(unknown);
+        return scalar(descr).and_then(Item::scalar).ok_or_else(unknown);
     }
     let mut rest = descr;
-    let dtype = fields(&mut rest, MAX_DEPTH).ok_or_else(unknown)?;
-    if rest.trim().is_empty() { Ok(dtype) } else { Err(unknown()) }
+    let item = fields(&mut rest, has_gaps, MAX_DEPTH).ok_or_else(unknown)?;
+    if rest.trim().is_empty() { Ok(item) } else { Err(unknown()) }
 }
 
 /// `<f8`, `|S5`, `<M8[ns]`.
@@ -47,9 +86,9 @@ fn scalar(text: &str) -> Option<DType> {
 }
 
 /// `[('a', '<f8'), ('b', '<i4', (2, 3)), ('c', [('d', '|u1')])]`.
-fn fields(rest: &mut &str, depth: usize) -> Option<DType> {
+fn fields(rest: &mut &str, has_gaps: bool, depth: usize) -> Option<Item> {
     expect(rest, "[")?;
-    let mut found = Vec::new();
+    let (mut found, mut runs, mut size) = (Vec::new(), Runs::default(), 0usize);
     while expect(rest, "]").is_none() {
         expect(rest, "(")?;
         let name = match quoted(rest) {
@@ -65,9 +104,9 @@ fn fields(rest: &mut &str, depth: usize) -> Option<DType> {
             }
         };
         expect(rest, ",")?;
-        let dtype = match quoted(rest) {
-            Some(text) => scalar(&text)?,
-            None => fields(rest, depth.checked_sub(1)?)?,
+        let item = match quoted(rest) {
+            Some(text) => Item::scalar(scalar(&text)?)?,
+            None => fields(rest, has_gaps, depth.checked_sub(1)?)?,
         };
         let shape = match expect(rest, ",") {
             Some(()) => Some(shape(rest)?),
@@ -75,12 +114,19 @@ fn fields(rest: &mut &str, depth: usize) -> Option<DType> {
         };
         expect(rest, ")")?;
         expect(rest, ",");
-        found.push(Field { name, dtype, shape });
+        let count = shape.iter().flatten().try_fold(1usize, |count, len| count.checked_mul(*len))?;
+        let is_gap =
+            has_gaps && name.is_empty() && item.dtype.as_scalar().is_some_and(|scalar| scalar.kind == Kind::Void);
+        if !is_gap {
+            runs.repeat(&item.runs, size, item.size, count).ok()?;
+            found.push(Field { name, dtype: item.dtype, shape });
+        }
+        size = item.size.checked_mul(count)?.checked_add(size).filter(|size| *size <= MAX_ITEMSIZE)?;
     }
     if found.is_empty() {
         return None;
     }
-    StructType::packed(found).ok().map(DType::Struct)
+    Some(Item { dtype: DType::Struct(StructType::packed(found).ok()?), size, runs })
 }
 
 fn shape(rest: &mut &str) -> Option<Vec<usize>> {
@@ -107,6 +153,19 @@ fn quoted(rest: &mut &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `np.dtype([...], align=True)` is written.
+    #[test]
+    fn unnamed_fields_are_gaps() {
+        let given = "[('a', '|i1'), ('', '|V3'), ('b', '<i4'), ('c', [('d', '|u1'), ('', '|V1'), ('e', '<i2')], (2,)), ('', '|V4')]";
+        let item = Item::of(given).unwrap();
+        assert_eq!(item.dtype.to_string(), r#"[["a","|i1"],["b","<i4"],["c",[["d","|u1"],["e","<i2"]],[2]]]"#);
+        assert_eq!((item.size, item.dtype.itemsize()), (20, 11));
+        assert_eq!(item.pack((0..20).collect()), [0, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15]);
+        assert_eq!(dtype_of(given).unwrap().itemsize(), 20);
+        assert_eq!(Item::of("<f8").unwrap().pack(vec![1; 8]), [1; 8]);
+        assert!(Item::of("[('', '|V3')]").is_err() && Item::of("[('a', '|V9999999'), ('', '|V99999999')]").is_err());
+    }
 
     #[test]
     fn dtypes_of_all_kinds() {

@@ -14,8 +14,6 @@ const MAX_HEADER: u64 = 1 << 20;
 pub(super) struct Header {
     /// As it stands there.
     pub descr: String,
-    /// Bytes of an item; `None` where the dtype has fields.
-    pub itemsize: Option<usize>,
     pub fortran_order: bool,
     pub shape: Vec<u64>,
     /// Where the items begin, in bytes.
@@ -91,17 +89,8 @@ impl Header {
         let lengths = inner.split(',').map(str::trim).filter(|len| !len.is_empty());
         let shape = lengths.map(|len| len.trim_end_matches('L').parse().ok()).collect::<Option<Vec<u64>>>()?;
         shape.iter().try_fold(1u64, |product, len| product.checked_mul(*len))?;
-        Some(Self { itemsize: itemsize(&descr), descr, fortran_order, shape, length })
+        Some(Self { descr, fortran_order, shape, length })
     }
-}
-
-/// Of a type string such as `<f8`, `|S3`, `<U4`, `<M8[ns]`.
-fn itemsize(descr: &str) -> Option<usize> {
-    let mut chars = descr.trim_start_matches(['<', '>', '|', '=']).chars();
-    let kind = chars.next().filter(|kind| kind.is_ascii_alphabetic())?;
-    let digits: String = chars.take_while(char::is_ascii_digit).collect();
-    let size: usize = digits.parse().ok()?;
-    size.checked_mul(if kind == 'U' { 4 } else { 1 })
 }
 
 fn damaged(how: &str) -> Error {
@@ -114,16 +103,20 @@ mod tests {
 
     #[test]
     fn headers_of_numpy_are_read() {
-        let check = |text: &str, itemsize: Option<usize>, fortran: bool, shape: &[u64]| {
+        let check = |text: &str, descr: &str, fortran: bool, shape: &[u64]| {
             let header = Header::parse(text, 128).unwrap();
-            assert_eq!((header.itemsize, header.fortran_order, &*header.shape), (itemsize, fortran, shape), "{text}");
+            assert_eq!(
+                (header.descr.as_str(), header.fortran_order, &*header.shape),
+                (descr, fortran, shape),
+                "{text}"
+            );
         };
-        check("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }   \n", Some(8), false, &[3, 4]);
-        check("{'descr': '|u1', 'fortran_order': True, 'shape': (3,), }\n", Some(1), true, &[3]);
-        check("{'descr': '<U3', 'fortran_order': False, 'shape': (), }\n", Some(12), false, &[]);
-        check("{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (2L, 3L), }", Some(8), false, &[2, 3]);
+        check("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4), }   \n", "<f8", false, &[3, 4]);
+        check("{'descr': '|u1', 'fortran_order': True, 'shape': (3,), }\n", "|u1", true, &[3]);
+        check("{'descr': '<U3', 'fortran_order': False, 'shape': (), }\n", "<U3", false, &[]);
+        check("{'descr': '<M8[ns]', 'fortran_order': False, 'shape': (2L, 3L), }", "<M8[ns]", false, &[2, 3]);
         let fields = "{'descr': [('x', '<i4'), ('y', '<f8')], 'fortran_order': False, 'shape': (2,), }";
-        check(fields, None, false, &[2]);
+        check(fields, "[('x', '<i4'), ('y', '<f8')]", false, &[2]);
         for bad in [
             "",
             "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
