@@ -34,13 +34,16 @@ const BAND_BYTES: usize = 256 << 10;
 const BAND_ROWS: usize = 4096;
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
-/// Most files whose rows are remembered.
-const REMEMBERED: u64 = 1000;
+/// Most bytes of where rows begin that are kept.
+const REMEMBERED: u64 = 16 << 20;
 
 /// A file, how it is split, records before its rows, and rows of a band.
 type Key = (Stamp, Dialect, u64, u64);
 
-static KNOWN: LazyLock<Cache<Key, Arc<Rows>>> = LazyLock::new(|| Cache::builder().max_capacity(REMEMBERED).build());
+static KNOWN: LazyLock<Cache<Key, Arc<Rows>>> = LazyLock::new(|| {
+    let weigh = |_: &_, rows: &Arc<Rows>| u32::try_from(8 * rows.offsets.len() + 256).unwrap_or(u32::MAX);
+    Cache::builder().max_capacity(REMEMBERED).weigher(weigh).build()
+});
 
 pub struct CsvArrays;
 
@@ -406,8 +409,6 @@ fn read_band(
 ) -> Result<u64> {
     let changed = || Error::busy("The CSV file is being changed. Try again.");
     let (Some(from), Some(to)) = (rows.offsets.get(part), rows.offsets.get(part + 1)) else { return Err(changed()) };
-    let mut text = vec![0; usize::try_from(to.saturating_sub(*from)).map_err(|_| changed())?];
-    file.read_exact_at(&mut text, *from).or_error(|_| changed())?;
     let mut splitter = Splitter::of(table.dialect.further_on());
     let (mut seen, mut taken) = (0, 0);
     let mut each = |record: &Record, line: u64| {
@@ -418,7 +419,14 @@ fn read_band(
         seen += 1;
         Ok(())
     };
-    splitter.push(&text, &mut each)?;
+    // Between rows there may be comments without end.
+    let (mut at, mut piece) = (*from, Vec::new());
+    while at < *to {
+        piece.resize(usize::try_from(to - at).map_or(PIECE, |left| left.min(PIECE)), 0);
+        file.read_exact_at(&mut piece, at).or_error(|_| changed())?;
+        splitter.push(&piece, &mut each)?;
+        at = at.saturating_add(piece.len() as u64);
+    }
     splitter.finish(&mut each)?;
     if taken == 0 { Err(changed()) } else { Ok(taken) }
 }

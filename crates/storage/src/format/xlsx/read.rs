@@ -31,19 +31,28 @@ mod size;
 
 /// Most sheets of a workbook.
 const MAX_SHEETS: usize = 1024;
-/// Most workbooks whose sheets are known by name, and most sheets whose columns are known.
-const REMEMBERED: u64 = 1000;
+/// Most bytes of the names of sheets that are kept, and of columns, about.
+const REMEMBERED: u64 = 4 << 20;
 /// Most bytes of sheets that are kept, about.
 const KEPT: u64 = 32 << 20;
 
-static BOOKS: LazyLock<Cache<Stamp, Contents>> = LazyLock::new(|| Cache::builder().max_capacity(REMEMBERED).build());
-static SCHEMAS: LazyLock<Cache<(Stamp, usize), SchemaRef>> =
-    LazyLock::new(|| Cache::builder().max_capacity(REMEMBERED).build());
+static BOOKS: LazyLock<Cache<Stamp, Contents>> = LazyLock::new(|| {
+    let weigh = |_: &_, contents: &Contents| weight(contents.sheets.iter());
+    Cache::builder().max_capacity(REMEMBERED).weigher(weigh).build()
+});
+static SCHEMAS: LazyLock<Cache<(Stamp, usize), SchemaRef>> = LazyLock::new(|| {
+    let weigh = |_: &_, schema: &SchemaRef| weight(schema.fields().iter().map(|field| field.name()));
+    Cache::builder().max_capacity(REMEMBERED).weigher(weigh).build()
+});
 static SHEETS: LazyLock<Cache<(Stamp, usize), Arc<RecordBatch>>> = LazyLock::new(|| {
     let weigh =
         |_: &_, batch: &Arc<RecordBatch>| u32::try_from(batch.get_array_memory_size() + 256).unwrap_or(u32::MAX);
     Cache::builder().max_capacity(KEPT).weigher(weigh).build()
 });
+
+fn weight<'a>(names: impl Iterator<Item = &'a String>) -> u32 {
+    u32::try_from(names.map(|name| name.len() + 128).sum::<usize>() + 256).unwrap_or(u32::MAX)
+}
 
 fn damaged(why: &dyn std::fmt::Display) -> Error {
     Error::damaged(format!("The workbook cannot be read: {why}."))
