@@ -265,6 +265,38 @@ def test_pictures_and_archives(tmp_path, registered):
             same(client[archive][name][1:, ::-2], array[1:, ::-2])
 
 
+def test_gaps_between_fields(tmp_path, registered):
+    """NumPy hides what is between the fields of aligned dtypes; here it is left out."""
+
+    def made_of(align):
+        inner = np.dtype([("x", "u1"), ("y", ">i2")], align=align)
+        return np.dtype([("a", "i1"), ("b", "f8"), ("c", inner, (2,)), ("d", "S3")], align=align)
+
+    aligned, packed = made_of(True), made_of(False)
+    array = np.frombuffer(np.random.default_rng(5).bytes(aligned.itemsize * 700), aligned).reshape(20, 35)
+    arrays = {"rows": array, "columns": np.asfortranarray(array), "one": array[0, 0]}
+    for name, given in arrays.items():
+        np.save(tmp_path / f"{name}.npy", given)
+    for n in range(3):
+        np.save(tmp_path / f"frame{n}.npy", np.roll(array, n))
+    np.savez(tmp_path / "plain.npz", **arrays)
+    np.savez_compressed(tmp_path / "packed.npz", **arrays)
+    client = registered()
+
+    def check(node, expected):
+        expected = np.asarray(expected).astype(packed)
+        got = node.read()
+        assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
+        assert got.tobytes() == expected.tobytes()
+        if expected.ndim > 1:
+            assert node[1:, ::-2].tobytes() == expected[1:, ::-2].tobytes()
+
+    for name, given in arrays.items():
+        for node in [client[name], client["plain"][name], client["packed"][name]]:
+            check(node, given)
+    check(client["frame"], np.stack([np.roll(array, n) for n in range(3)]))
+
+
 def test_shapes_of_tiff_files(tmp_path, registered):
     stacks = {
         "plane": (made("f8", (5, 6)), {}),

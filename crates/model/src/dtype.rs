@@ -2,6 +2,7 @@
 //!
 //! Source: NumPy's array interface protocol (`__array_interface__`, `typestr` and `descr`).
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -114,8 +115,8 @@ pub struct ScalarType {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct StructType {
     /// Bytes; at least the sum of the fields. What is beyond them is padding at the end.
-    pub itemsize: usize,
-    pub fields: Vec<Field>,
+    itemsize: usize,
+    fields: Vec<Field>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -138,13 +139,42 @@ impl StructType {
     /// Fields one after another, without gaps.
     ///
     /// # Errors
-    /// `Unprocessable` when an item would be larger than [`MAX_ITEMSIZE`].
+    /// `Unprocessable` when an item would be larger than [`MAX_ITEMSIZE`], when two fields have one name, or when they are
+    /// too many or nested too deeply.
     pub fn packed(fields: Vec<Field>) -> Result<Self> {
-        let itemsize = fields.iter().map(Field::itemsize).fold(0, usize::saturating_add);
-        if itemsize > MAX_ITEMSIZE {
+        Self::padded(fields, None)
+    }
+
+    /// With padding at the end, up to so many bytes.
+    fn padded(fields: Vec<Field>, itemsize: Option<usize>) -> Result<Self> {
+        let depth = fields.iter().map(|field| field.dtype.depth()).max().unwrap_or(0);
+        if depth >= MAX_STRUCT_DEPTH || fields.len() > MAX_FIELDS {
+            return Err(Error::unprocessable("This structured dtype is nested too deeply or has too many fields."));
+        }
+        let mut names = HashSet::with_capacity(fields.len());
+        if let Some(twice) = fields.iter().find(|field| !names.insert(field.name.as_str())) {
+            return Err(Error::unprocessable(format!("The structured dtype has two fields named {:?}.", twice.name)));
+        }
+        let sum = fields.iter().map(Field::itemsize).fold(0, usize::saturating_add);
+        let itemsize = itemsize.unwrap_or(sum);
+        if sum > MAX_ITEMSIZE {
             return Err(Error::unprocessable("An item of this structured dtype would be too large."));
         }
+        if itemsize < sum || itemsize > MAX_ITEMSIZE {
+            return Err(Error::unprocessable(format!(
+                "The structured dtype claims {itemsize} bytes, but its fields take {sum}."
+            )));
+        }
         Ok(Self { itemsize, fields })
+    }
+
+    /// Bytes of an item.
+    pub fn itemsize(&self) -> usize {
+        self.itemsize
+    }
+
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
     }
 }
 
@@ -263,6 +293,14 @@ impl DType {
         }
     }
 
+    /// How deeply structured types are nested.
+    fn depth(&self) -> usize {
+        match self {
+            Self::Scalar(_) => 0,
+            Self::Struct(fields) => 1 + fields.fields.iter().map(|field| field.dtype.depth()).max().unwrap_or(0),
+        }
+    }
+
     pub fn as_scalar(&self) -> Option<&ScalarType> {
         match self {
             Self::Scalar(scalar) => Some(scalar),
@@ -323,33 +361,13 @@ impl RawDType {
         if depth >= MAX_STRUCT_DEPTH || fields.len() > MAX_FIELDS {
             return Err(Error::unprocessable("This structured dtype is nested too deeply or has too many fields."));
         }
-        let mut names = std::collections::HashSet::new();
         let mut checked = Vec::with_capacity(fields.len());
-        let mut sum = 0usize;
         for field in fields {
-            if !names.insert(field.name.clone()) {
-                return Err(Error::unprocessable(format!(
-                    "The structured dtype has two fields named {:?}.",
-                    field.name
-                )));
-            }
             let dtype = field.dtype.check(depth + 1)?;
             let shape = field.shape.filter(|shape| !shape.is_empty());
-            let count = shape.iter().flatten().try_fold(1usize, |n, len| n.checked_mul(*len));
-            sum = count
-                .and_then(|n| n.checked_mul(dtype.itemsize()))
-                .and_then(|bytes| sum.checked_add(bytes))
-                .filter(|sum| *sum <= MAX_ITEMSIZE)
-                .ok_or_else(|| Error::unprocessable("An item of this structured dtype would be too large."))?;
             checked.push(Field { name: field.name, dtype, shape });
         }
-        let itemsize = self.itemsize.unwrap_or(sum);
-        if itemsize < sum || itemsize > MAX_ITEMSIZE {
-            return Err(Error::unprocessable(format!(
-                "The structured dtype claims {itemsize} bytes, but its fields take {sum}."
-            )));
-        }
-        Ok(DType::Struct(StructType { itemsize, fields: checked }))
+        StructType::padded(checked, self.itemsize).map(DType::Struct)
     }
 }
 
@@ -393,6 +411,7 @@ mod tests {
             r#"{"endianness":"little","kind":"x","itemsize":8}"#,
             r#"{"endianness":"little","kind":"M","itemsize":8,"dt_units":"[parsec]"}"#,
             r#"{"endianness":"little","kind":"U","itemsize":5}"#,
+            r#"{"fields":[{"name":"a","dtype":{"kind":"i","itemsize":4}},{"name":"a","dtype":{"kind":"i","itemsize":4}}]}"#,
             r#"{"itemsize":1,"fields":[{"name":"a","dtype":{"endianness":"little","kind":"i","itemsize":4}}]}"#,
             r#"{"itemsize":99999999999999,"fields":[{"name":"a","dtype":{"kind":"i","itemsize":4},"shape":[4294967296,4294967296]}]}"#,
         ] {

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::stream::{StreamExt, TryStreamExt};
-use girih_model::{ArrayData, Data, Error, ErrorKind, Json, Result, Selection, Spec, Structure, TableData};
+use girih_model::{
+    ArrayData, ArrayStructure, Data, Error, ErrorKind, Json, Result, Selection, Spec, Structure, TableData,
+};
 
 use crate::dataset::{Dataset, StoredBytes, Write};
 use crate::format::zarr::Stored;
@@ -15,6 +17,17 @@ use crate::place::Location;
 const GROWING: Duration = Duration::from_secs(60);
 /// Files of a sequence that are looked at: it grows at its end.
 const LAST: usize = 100;
+
+/// Refuses what a reader says of an array if it contradicts itself, or is more than can be counted: from here on, nobody has
+/// to ask.
+pub(crate) fn check(structure: &Structure) -> Result<()> {
+    structure.as_array().map_or(Ok(()), ArrayStructure::check)
+}
+
+/// A dataset whose structure is one.
+pub(crate) fn sound(dataset: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+    check(&dataset.structure()).map(|()| dataset)
+}
 
 /// The files behind a dataset.
 #[derive(Clone)]
@@ -94,7 +107,9 @@ impl Dataset for Growing {
     }
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
-        let child = self.dataset.child(key).await.map_err(|e| self.files.judge(e))?;
-        Ok(child.map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
+        let child = self.dataset.child(key).await.and_then(|child| child.map(sound).transpose());
+        Ok(child
+            .map_err(|e| self.files.judge(e))?
+            .map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
     }
 }

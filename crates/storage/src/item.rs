@@ -152,7 +152,7 @@ fn scalar_form(scalar: &ScalarType) -> Form {
 
 fn field_readers(fields: &StructType) -> Vec<FieldReader> {
     let mut end = 0;
-    let readers = fields.fields.iter().map(|field| {
+    let readers = fields.fields().iter().map(|field| {
         let start = end;
         end += field.itemsize();
         FieldReader {

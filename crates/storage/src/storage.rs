@@ -8,7 +8,7 @@ use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result,
 
 use crate::dataset::Dataset;
 use crate::format::{self, Files, Inspected};
-use crate::growing::{self, Growing};
+use crate::growing::{self, Growing, check, sound};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
@@ -41,7 +41,7 @@ impl Storage {
         let format = format::by_media_type(&source.mimetype)
             .filter(|format| format.opens().contains(&source.family()))
             .ok_or_else(|| unreadable(&source.mimetype))?;
-        let opened = format.open(source, &self.options.places).await;
+        let opened = format.open(source, &self.options.places).await.and_then(sound);
         if source.management != Management::External {
             return opened;
         }
@@ -60,7 +60,8 @@ impl Storage {
     /// [`format::Format::inspect`].
     pub async fn inspect(&self, files: &Files) -> Result<Inspected> {
         let format = format::by_media_type(&files.media_type).filter(|format| !format.opens().is_empty());
-        format.ok_or_else(|| unreadable(&files.media_type))?.inspect(files, &self.options.places).await
+        let found = format.ok_or_else(|| unreadable(&files.media_type))?.inspect(files, &self.options.places).await?;
+        check(&found.structure).map(|()| found)
     }
 
     /// Checks that files can be registered: some format reads them, and they lie where we may read, links

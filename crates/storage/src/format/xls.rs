@@ -100,8 +100,8 @@ fn push_rows(sheet: &mut Sheet, batch: &RecordBatch, columns: &[String]) -> Resu
 
 async fn of_array(data: ArrayData) -> Result<(ByteStream, u64)> {
     let (rows, columns) = match (&data.dtype, &data.shape[..]) {
-        (DType::Struct(fields), []) => (1, fields.fields.len() as u64),
-        (DType::Struct(fields), [rows]) => (*rows, fields.fields.len() as u64),
+        (DType::Struct(fields), []) => (1, fields.fields().len() as u64),
+        (DType::Struct(fields), [rows]) => (*rows, fields.fields().len() as u64),
         (DType::Scalar(_), []) => (1, 1),
         (DType::Scalar(_), [rows]) => (*rows, 1),
         (DType::Scalar(_), [rows, columns]) => (*rows, *columns),

@@ -189,7 +189,7 @@ impl Table {
         let scalars = match &structure.dtype {
             DType::Scalar(scalar) => vec![scalar.clone(); usize::try_from(width).unwrap_or_default()],
             DType::Struct(fields) => {
-                let scalars = fields.fields.iter().map(|field| match (&field.dtype, &field.shape) {
+                let scalars = fields.fields().iter().map(|field| match (&field.dtype, &field.shape) {
                     (DType::Scalar(scalar), None) => Ok(scalar.clone()),
                     _ => Err(Error::unprocessable("Fields within fields are not read from CSV files.")),
                 });

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::damaged;
 use super::header::Header;
 use super::values::{Make, Part, Scaling, Written, scalar};
+use crate::survey::distinct;
 
 /// Most columns of a table.
 const MAX_COLUMNS: u64 = 999;
@@ -141,7 +142,9 @@ impl Columns {
         if self.fields.is_empty() {
             return Err(Error::unsupported("The table has no column that is read."));
         }
-        StructType::packed(self.fields.clone()).map(DType::Struct)
+        let names = distinct(self.fields.iter().map(|field| field.name.clone()));
+        let fields = names.into_iter().zip(&self.fields).map(|(name, field)| Field { name, ..field.clone() });
+        StructType::packed(fields.collect()).map(DType::Struct)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) const REFERENCE: usize = 16;
 pub(super) fn of(dtype: &DType) -> Vec<u8> {
     match dtype {
         DType::Scalar(scalar) => of_scalar(scalar),
-        DType::Struct(fields) if fields.itemsize == 0 => opaque(1),
+        DType::Struct(fields) if fields.itemsize() == 0 => opaque(1),
         DType::Struct(fields) => of_struct(fields),
     }
 }
@@ -64,7 +64,7 @@ fn of_scalar(scalar: &ScalarType) -> Vec<u8> {
 
 fn of_struct(fields: &StructType) -> Vec<u8> {
     let mut offset = 0;
-    let members = fields.fields.iter().filter_map(|field| {
+    let members = fields.fields().iter().filter_map(|field| {
         let start = offset;
         offset += field.itemsize();
         let base = of(&field.dtype);
@@ -74,7 +74,7 @@ fn of_struct(fields: &StructType) -> Vec<u8> {
         };
         (field.itemsize() > 0).then_some((field.name.as_str(), start, member))
     });
-    compound(fields.itemsize, members.collect::<Vec<_>>())
+    compound(fields.itemsize(), members.collect::<Vec<_>>())
 }
 
 /// Class, version, bit field and size.
@@ -181,7 +181,7 @@ pub(super) fn texts(dtype: &DType) -> Vec<(usize, usize, bool)> {
         DType::Struct(fields) => {
             let mut offset = 0;
             let mut found = Vec::new();
-            for field in &fields.fields {
+            for field in fields.fields() {
                 let within = texts(&field.dtype);
                 let items = if within.is_empty() { 0 } else { field.shape.iter().flatten().product() };
                 for n in 0..items {

@@ -92,7 +92,7 @@ fn dtype_of(datatype: &Datatype, at: usize, runs: &mut Runs, depth: usize) -> Re
         });
         let dtype = StructType::packed(fields.collect::<Result<Vec<_>>>()?)?;
         // Fields that overlap would be more than what they are made of.
-        if dtype.itemsize > *whole as usize {
+        if dtype.itemsize() > *whole as usize {
             return Err(unsupported("compounds with fields that overlap"));
         }
         return Ok(DType::Struct(dtype));

@@ -117,6 +117,8 @@ fn fields(rest: &mut &str, has_gaps: bool, depth: usize) -> Option<Item> {
         let count = shape.iter().flatten().try_fold(1usize, |count, len| count.checked_mul(*len))?;
         let is_gap =
             has_gaps && name.is_empty() && item.dtype.as_scalar().is_some_and(|scalar| scalar.kind == Kind::Void);
+        // As NumPy calls them.
+        let name = if name.is_empty() { format!("f{}", found.len()) } else { name };
         if !is_gap {
             runs.repeat(&item.runs, size, item.size, count).ok()?;
             found.push(Field { name, dtype: item.dtype, shape });
@@ -162,7 +164,9 @@ mod tests {
         assert_eq!(item.dtype.to_string(), r#"[["a","|i1"],["b","<i4"],["c",[["d","|u1"],["e","<i2"]],[2]]]"#);
         assert_eq!((item.size, item.dtype.itemsize()), (20, 11));
         assert_eq!(item.pack((0..20).collect()), [0, 4, 5, 6, 7, 8, 10, 11, 12, 14, 15]);
-        assert_eq!(dtype_of(given).unwrap().itemsize(), 20);
+        let shown = dtype_of(given).unwrap();
+        assert_eq!(shown.itemsize(), 20);
+        assert!(shown.to_string().starts_with(r#"[["a","|i1"],["f1","|V3"],["b","<i4"]"#), "{shown}");
         assert_eq!(Item::of("<f8").unwrap().pack(vec![1; 8]), [1; 8]);
         assert!(Item::of("[('', '|V3')]").is_err() && Item::of("[('a', '|V9999999'), ('', '|V99999999')]").is_err());
     }

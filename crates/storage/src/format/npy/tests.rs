@@ -116,3 +116,16 @@ async fn a_file_may_be_behind_or_ahead_of_what_is_registered() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(kind("").await, Err(ErrorKind::Gone));
 }
+
+/// Whatever a file says, nobody has to count with numbers that overflow.
+#[tokio::test]
+async fn arrays_larger_than_any_file_are_refused() {
+    let room = Room::new();
+    let (source, path) = source(&room, "a.npy", ArrayStructure::new(DType::of("f8"), vec![1 << 31, 1 << 31]));
+    std::fs::write(&path, npy("<f8", false, &[1 << 31, 1 << 31], &[])).unwrap();
+    let files =
+        Files { media_type: source.mimetype.clone(), parameters: Default::default(), assets: source.assets.clone() };
+    assert_eq!(room.storage.inspect(&files).await.unwrap_err().kind(), ErrorKind::Unprocessable);
+    let opened = room.storage.open(&source).await.map(drop);
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Unprocessable);
+}

@@ -237,11 +237,11 @@ fn scalar_name(scalar: &ScalarType) -> Option<(Value, Value)> {
 }
 
 fn struct_name(fields: &StructType) -> Option<(Value, Value)> {
-    let packed: usize = fields.fields.iter().map(|field| field.itemsize()).sum();
-    if fields.fields.is_empty() || packed != fields.itemsize || fields.itemsize > MAX_RAW_ITEM {
+    let packed: usize = fields.fields().iter().map(|field| field.itemsize()).sum();
+    if fields.fields().is_empty() || packed != fields.itemsize() || fields.itemsize() > MAX_RAW_ITEM {
         return None;
     }
-    let names = fields.fields.iter().map(|field| {
+    let names = fields.fields().iter().map(|field| {
         let (name, _) = match &field.dtype {
             _ if field.shape.is_some() => return None,
             // Within an item there is only one byte order.
@@ -252,7 +252,7 @@ fn struct_name(fields: &StructType) -> Option<(Value, Value)> {
         Some(json!([field.name, name]))
     });
     let names: Vec<Value> = names.collect::<Option<_>>()?;
-    Some((json!({"name": "structured", "configuration": {"fields": names}}), zero_bytes(fields.itemsize)))
+    Some((json!({"name": "structured", "configuration": {"fields": names}}), zero_bytes(fields.itemsize())))
 }
 
 #[cfg(test)]

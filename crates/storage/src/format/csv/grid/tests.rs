@@ -63,6 +63,8 @@ fn columns_alike_are_an_axis_and_others_are_fields() {
     check(&["True\n\"\"\n"], json!({}), "<U4", &[2, 1], &[text("True"), text("nan\0")].concat());
     check(&["# 1\n1 2 # 3\n 4  5\n"], json!({"sep": r"\s+", "comment": "#"}), "<i8", &[2, 2], &ints(&[1, 2, 4, 5]));
     check(&["\u{feff}x\n\n1,2\n \n3,4"], json!({"skiprows": 1}), "<i8", &[2, 2], &ints(&[1, 2, 3, 4]));
+    let long = format!("1\n#{}\n2\n", "x".repeat(3 * super::PIECE));
+    check(&[&long], json!({"comment": "#"}), "<i8", &[2, 1], &ints(&[1, 2]));
     let record = [ints(&[1]), text("ab")].concat();
     check(&["1,ab\n"], json!({}), r#"[["0","<i8"],["1","<U2"]]"#, &[1, 1], &record);
 }
