@@ -71,8 +71,10 @@ impl Location {
             }
             let kind = match entry.file_type() {
                 FileType::Unknown => self.kind_of(name)?,
-                known => known,
+                known => Some(known),
             };
+            // It was there when the listing began.
+            let Some(kind) = kind else { continue };
             entries.push(Entry { name: name.to_owned(), kind });
             if entries.len() + odd.len() > MAX_FILES {
                 return Err(Error::too_large(format!("This directory has more than {MAX_FILES} files.")));
@@ -81,18 +83,34 @@ impl Location {
         Ok((entries, odd))
     }
 
-    /// Some file systems do not tell the kind in a listing.
-    fn kind_of(&self, name: &str) -> Result<FileType> {
+    /// Some file systems do not tell the kind in a listing. `None` when the file is gone.
+    fn kind_of(&self, name: &str) -> Result<Option<FileType>> {
         let entry = self.at(self.path.join(name));
-        let handle = entry.open(OFlags::PATH | OFlags::NOFOLLOW).map_err(|e| entry.fault("looking at", e))?;
+        let handle = match entry.open(OFlags::PATH | OFlags::NOFOLLOW) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|e| entry.fault("looking at", e))?,
+        };
         let stat = rustix::fs::fstat(&handle).map_err(|e| entry.fault("looking at", e.into()))?;
-        Ok(FileType::from_raw_mode(stat.st_mode))
+        Ok(Some(FileType::from_raw_mode(stat.st_mode)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::FileType;
+
     use crate::place::Directory;
+
+    #[test]
+    fn a_file_that_vanishes_spoils_no_listing() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink("nowhere", temp.path().join("link")).unwrap();
+        let root = Directory::open(temp.path(), false).unwrap().root();
+        for (name, kind) in [("file", Some(FileType::RegularFile)), ("link", Some(FileType::Symlink)), ("gone", None)] {
+            assert_eq!(root.kind_of(name).unwrap(), kind, "{name}");
+        }
+    }
 
     #[test]
     fn files_are_listed_in_order_and_links_stay_inside() {
