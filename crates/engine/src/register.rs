@@ -7,6 +7,8 @@
 mod inspect;
 mod local;
 mod report;
+mod seen;
+mod send;
 mod sync;
 mod watch;
 

@@ -95,7 +95,13 @@ pub struct Member {
     /// Bytes; `None` for a directory.
     pub size: Option<u64>,
     pub modified: SystemTime,
+    /// Tells another file of the same name, size and time, and one that has got another mode.
+    pub changed: Changed,
 }
+
+/// The number of a file, and when it, or what is noted of it, was last changed: seconds and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Changed(u64, i64, i64);
 
 /// A directory that becomes a container.
 #[derive(Debug, Clone)]
@@ -108,8 +114,8 @@ pub struct Below {
 pub struct Skipped {
     pub name: String,
     pub reason: String,
-    /// It could not be looked at: what it was before, it may still be.
-    pub is_unknown: bool,
+    /// Why it could not be looked at; `None` for what nobody has asked for.
+    pub fault: Option<ErrorKind>,
 }
 
 impl Candidate {
@@ -151,13 +157,13 @@ impl Candidate {
 pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed> {
     let mut found = Surveyed::default();
     let (mut entries, odd) = directory.list()?;
-    let unusable = |name| Skipped { name, reason: "its name is not UTF-8".into(), is_unknown: false };
+    let unusable = |name| Skipped { name, reason: "its name is not UTF-8".into(), fault: None };
     found.skipped.extend(odd.into_iter().map(unusable));
     entries.retain(|entry| !entry.name.starts_with('.'));
     entries.sort_by(|a, b| natural(&a.name, &b.name));
     for entry in entries {
         let location = directory.child(&entry.name)?;
-        let skipped = |reason: String| Skipped { name: entry.name.clone(), reason, is_unknown: false };
+        let skipped = |reason: String| Skipped { name: entry.name.clone(), reason, fault: None };
         match entry.kind {
             FileType::Symlink if leads_back(&location) => {
                 found.skipped.push(skipped("it leads back to a directory that it lies in".into()));
@@ -175,8 +181,7 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
             Ok(Looked::Nothing(reason)) => found.skipped.push(skipped(reason)),
             // A link that leads nowhere, a file that is gone.
             Ok(Looked::Fault(e)) => {
-                let is_unknown = e.kind() != ErrorKind::Gone;
-                found.skipped.push(Skipped { is_unknown, ..skipped(e.message().to_owned()) });
+                found.skipped.push(Skipped { fault: Some(e.kind()), ..skipped(e.message().to_owned()) });
             }
             Err(e) => return Err(e),
         }
@@ -261,6 +266,7 @@ fn look(location: &Location, name: &str, options: &SurveyOptions) -> Result<Look
         location: location.clone(),
         size: (!is_directory).then_some(metadata.len()),
         modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        changed: Changed(metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
     };
     Ok(Looked::Candidate(Candidate {
         key: String::new(),

@@ -75,7 +75,7 @@ impl Register {
         let progress = Progress::reported(self.report.as_deref(), self.dry_run)?;
         let target: Arc<dyn Target> = if self.dry_run { Arc::new(DryRun) } else { Arc::new(Remote(client)) };
         let path = files.path();
-        let watching = self.watch.then(|| Watch::start(&path));
+        let watching = if self.watch { Some(Watch::start(&path).await) } else { None };
         let registrar = self.registrar(files, prefix, options, target, &progress);
         self.go(registrar, watching, &progress).await
     }

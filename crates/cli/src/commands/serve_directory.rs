@@ -70,7 +70,7 @@ impl Directory {
 
 async fn index(mut registrar: Registrar, path: PathBuf, watch: bool, progress: Progress) {
     // What changes while all is looked through for the first time is not missed.
-    let watching = watch.then(|| Watch::start(&path));
+    let watching = if watch { Some(Watch::start(&path).await) } else { None };
     tracing::info!(directory = %path.display(), "indexing files");
     let done = tokio::select! {
         done = registrar.run() => done,

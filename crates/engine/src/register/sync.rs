@@ -1,31 +1,25 @@
 //! Brings containers to agree with directories.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
-use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result};
+use girih_model::{Error, ErrorKind, NodePath, Result};
 use girih_storage::Location;
 use girih_storage::pool::blocking;
-use girih_storage::survey::{Candidate, SurveyOptions, key_of, survey, survey_one};
+use girih_storage::survey::{Candidate, Skipped, SurveyOptions, Surveyed, key_of, survey, survey_one};
 
-use super::inspect::{Inspected, inspect};
+use super::inspect::inspect;
 use super::report::{Outcome, Record};
-use super::watch::Settling;
+use super::seen::{Known, Seen, signature};
+use super::send::{Pending, container, is_passing};
 use super::{Files, Target};
-use crate::bulk::BulkItem;
-use crate::create::CreateRequest;
 
 /// Candidates that are looked into at the same time.
 const AT_ONCE: usize = 8;
-/// Nodes that are sent to the catalog at once.
+/// Candidates whose descriptions are held at once.
 const BATCH: usize = 1000;
-/// Files of sequences that are sent at once.
-const BATCH_FILES: usize = 40_000;
-/// Nodes that are taken out at the same time: they share the wait for the disk.
-const DELETED_AT_ONCE: usize = 32;
 /// Deepest directory that is looked into.
 const MAX_DEPTH: usize = 60;
 
@@ -34,42 +28,24 @@ pub struct Registrar {
     files: Files,
     prefix: NodePath,
     options: Arc<SurveyOptions>,
-    target: Arc<dyn Target>,
-    report: Box<dyn FnMut(Record) + Send>,
+    pub(super) target: Arc<dyn Target>,
+    pub(super) report: Box<dyn FnMut(Record) + Send>,
     /// What is not among the files is taken from the catalog.
-    overwrite: bool,
+    pub(super) overwrite: bool,
     pub(super) seen: HashMap<PathBuf, Seen>,
-    /// While it is followed: what is being written is left alone for a moment.
-    pub(super) settling: Option<Settling>,
+    /// What is being written is left alone for a moment.
+    pub(super) is_following: bool,
     /// Something could not be done that another time might: nothing is taken for seen.
-    is_incomplete: bool,
-    /// Nodes that wait to be made; containers have no record.
-    pending: Vec<(Option<Record>, BulkItem)>,
-    pending_files: usize,
+    pub(super) is_incomplete: bool,
+    /// All is to be looked through again.
+    pub(super) is_forgotten: bool,
+    pub(super) pending: Pending,
 }
 
-/// A directory as it was.
-pub(super) struct Seen {
-    pub(super) container: NodePath,
-    pub(super) location: Location,
-    candidates: HashMap<String, Known>,
-    directories: HashSet<String>,
-}
-
-/// A candidate that was looked into.
-struct Known {
-    /// Tells whether its files have changed.
-    signature: u64,
-    /// How many files it stands for.
-    members: usize,
-    /// Of the nodes that it has become.
-    keys: Vec<String>,
-}
-
-impl Seen {
-    fn keys(&self) -> impl Iterator<Item = &String> {
-        self.candidates.values().flat_map(|known| &known.keys).chain(&self.directories)
-    }
+/// A directory that is to be looked through, and its container.
+struct Place {
+    location: Location,
+    container: NodePath,
 }
 
 impl Registrar {
@@ -90,15 +66,11 @@ impl Registrar {
             report: Box::new(report),
             overwrite,
             seen: HashMap::new(),
-            settling: None,
+            is_following: false,
             is_incomplete: false,
-            pending: Vec::new(),
-            pending_files: 0,
+            is_forgotten: false,
+            pending: Pending::default(),
         }
-    }
-
-    pub(super) fn start(&self) -> Location {
-        self.files.start.clone()
     }
 
     /// Registers all files.
@@ -107,7 +79,7 @@ impl Registrar {
     /// When the catalog cannot be reached or the directory not be read; what is wrong with a file is only reported.
     pub async fn run(&mut self) -> Result<()> {
         self.make_prefix().await?;
-        let start = self.start();
+        let start = self.files.start.clone();
         let (location, options) = (start.clone(), self.options.clone());
         let one = blocking(move || survey_one(&location, &options)).await?;
         if let Some(candidate) = one {
@@ -116,9 +88,11 @@ impl Registrar {
             // A directory that is no node after all is looked into.
             if !is_directory || found.iter().all(|found| found.item.is_ok()) {
                 for found in found {
+                    self.is_incomplete |= found.item.as_ref().is_err_and(is_passing);
                     self.add(found).await?;
                 }
-                return self.flush().await;
+                let done = self.flush().await;
+                return self.conclude(done);
             }
         }
         self.sync(start, self.prefix.clone(), true).await
@@ -138,279 +112,223 @@ impl Registrar {
         Ok(())
     }
 
+    /// Looks again at a directory that is known, or at all when it is not.
+    pub(super) async fn resync(&mut self, directory: &Path) -> Result<()> {
+        match self.seen.get(directory).map(|seen| (seen.location.clone(), seen.container.clone())) {
+            Some((location, container)) => self.sync(location, container, false).await,
+            None => self.run().await,
+        }
+    }
+
     /// Brings a container to agree with a directory: only itself, or with all that lies below.
-    pub(super) async fn sync(&mut self, directory: Location, container: NodePath, deep: bool) -> Result<()> {
-        let done = self.descend(directory, container, deep).await;
+    async fn sync(&mut self, location: Location, container: NodePath, deep: bool) -> Result<()> {
+        let done = self.descend(Place { location, container }, deep).await;
+        self.conclude(done)
+    }
+
+    fn conclude(&mut self, done: Result<()>) -> Result<()> {
         if done.is_err() || std::mem::take(&mut self.is_incomplete) {
-            self.seen.clear();
-            self.pending.clear();
+            self.forget();
         }
         done
     }
 
-    async fn descend(&mut self, directory: Location, container: NodePath, deep: bool) -> Result<()> {
-        let mut to_visit = vec![(directory, container, 0)];
-        while let Some((directory, container, depth)) = to_visit.pop() {
-            let below = match self.level(&directory, &container).await {
-                Ok(below) => below,
-                // Gone meanwhile, or closed to us.
-                Err(e) if depth > 0 && matches!(e.kind(), ErrorKind::Gone | ErrorKind::Forbidden) => {
-                    let outcome = Outcome::failed(&e);
-                    let file = self.prefix_of(&directory);
-                    (self.report)(Record { file, files: 1, outcome });
-                    continue;
+    pub(super) fn forget(&mut self) {
+        self.seen.clear();
+        self.pending = Pending::default();
+        self.is_incomplete = false;
+        self.is_forgotten = true;
+    }
+
+    async fn descend(&mut self, place: Place, deep: bool) -> Result<()> {
+        let mut to_visit = vec![place];
+        while let Some(place) = to_visit.pop() {
+            let (location, options) = (place.location.clone(), self.options.clone());
+            match blocking(move || survey(&location, &options)).await {
+                Ok(found) => {
+                    let below = self.level(&place, found).await?;
+                    // The last comes first from the stack.
+                    let wanted = below.into_iter().rev().filter(|(_, is_new)| deep || *is_new);
+                    to_visit.extend(wanted.map(|(below, _)| below));
                 }
-                Err(e) => return Err(e),
-            };
-            // The last comes first from the stack.
-            for (location, path, is_new) in below.into_iter().rev() {
-                if depth < MAX_DEPTH && (deep || is_new) {
-                    to_visit.push((location, path, depth + 1));
-                }
+                Err(e) if !self.is_following && place.location.absolute() == self.files.path() => return Err(e),
+                Err(e) => self.unlisted(place, &e),
             }
         }
         self.flush().await
     }
 
-    /// One directory; returns those below it, and whether they are new.
-    async fn level(&mut self, directory: &Location, path: &NodePath) -> Result<Vec<(Location, NodePath, bool)>> {
-        let (location, options) = (directory.clone(), self.options.clone());
-        let found = blocking(move || survey(&location, &options)).await?;
-        let mut unknown = HashSet::new();
-        for skipped in found.skipped {
-            if skipped.is_unknown {
-                unknown.extend([true, false].map(|whole| key_of(&skipped.name, whole)));
-            }
-            let file = format!("{}{}", self.prefix_of(directory), skipped.name);
-            (self.report)(Record { file, files: 1, outcome: Outcome::Skipped { reason: skipped.reason } });
+    /// A directory that is gone meanwhile, closed to us, or too large stays what it was so far.
+    fn unlisted(&mut self, place: Place, e: &Error) {
+        let path = place.location.absolute();
+        let seen = self.seen.entry(path.clone());
+        let seen = seen.or_insert_with(|| Seen::new(&place.location, &place.container));
+        seen.is_unfinished = true;
+        if seen.skipped.insert((String::new(), e.message().to_owned())) {
+            let file = self.prefix_of(&path);
+            (self.report)(Record { file, files: 1, outcome: Outcome::failed(e) });
         }
-        let before = self.seen.remove(&directory.absolute());
+    }
+
+    /// One directory; returns those below it that can be looked into, and whether they are new.
+    async fn level(&mut self, place: &Place, found: Surveyed) -> Result<Vec<(Place, bool)>> {
+        let (path, location) = (&place.container, &place.location);
+        let before = self.seen.remove(&location.absolute()).filter(|seen| seen.is_listed);
+        let is_new = before.is_none();
         let there = match &before {
             Some(seen) => seen.keys().cloned().collect(),
             None if self.overwrite => self.target.children(path).await?,
             None => Vec::new(),
         };
-        let is_new = before.is_none();
-        let (mut before, containers) = before.map(|seen| (seen.candidates, seen.directories)).unwrap_or_default();
-        let mut seen = Seen {
-            container: path.clone(),
-            location: directory.clone(),
-            candidates: HashMap::new(),
-            directories: HashSet::new(),
-        };
+        let mut before = before.unwrap_or_else(|| Seen::new(location, path));
+        let mut seen = Seen { is_listed: true, ..Seen::new(location, path) };
+        let unknown = self.skip(found.skipped, &before, &mut seen);
+        let changed = self.changed(found.candidates, &mut before, &mut seen);
         let mut below: Vec<(String, Location)> =
             found.directories.into_iter().map(|below| (below.key, below.location)).collect();
-        let mut changed = Vec::new();
-        for candidate in found.candidates {
-            let key = candidate.key.clone();
-            let known = before.get(&key).map_or(0, |known| known.members);
-            let settled = match &mut self.settling {
-                Some(settling) => settling.settled(&directory.absolute(), candidate, known),
-                None => Some(candidate),
-            };
-            let Some(candidate) = settled else {
-                // It stays what it was so far.
-                seen.candidates.extend(before.remove(&key).map(|known| (key, known)));
-                continue;
-            };
-            let signature = signature(&candidate);
-            match before.remove(&candidate.key) {
-                Some(known) if known.signature == signature => drop(seen.candidates.insert(candidate.key, known)),
-                _ => changed.push((candidate.key.clone(), signature, candidate)),
-            }
-        }
-        while !changed.is_empty() {
-            let some: Vec<_> = changed.drain(..changed.len().min(BATCH)).collect();
-            let storage = &self.files.storage;
-            let looked = stream::iter(some)
-                .map(async |(key, signature, candidate)| (key, signature, inspect(storage, path, candidate).await));
-            let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
-            for (key, signature, looked) in looked {
-                let members = looked.iter().map(|found| found.candidate.members.len()).sum();
-                let mut keys = Vec::with_capacity(looked.len());
-                for found in looked {
-                    match &found.item {
-                        // A directory that is no node after all is looked into.
-                        Err(_) if found.candidate.is_directory => {
-                            let location = found.candidate.members.first().map(|member| member.location.clone());
-                            below.extend(location.map(|location| (key.clone(), location)));
-                        }
-                        _ => {
-                            keys.push(found.candidate.key.clone());
-                            self.add(found).await?;
-                        }
-                    }
-                }
-                if !keys.is_empty() {
-                    seen.candidates.insert(key, Known { signature, members, keys });
-                }
-            }
-        }
+        below.extend(self.look_into(changed, path, &mut seen).await?);
+
         let mut keep: HashSet<&String> = seen.candidates.values().flat_map(|known| &known.keys).collect();
         keep.extend(below.iter().map(|(key, _)| key).chain(&unknown));
         let gone = there.iter().filter(|key| !keep.contains(key)).map(|key| path.child(key));
         self.remove(gone.collect::<Result<_>>()?).await?;
+
         let mut next = Vec::with_capacity(below.len());
         for (key, location) in below {
             // What is there under this key may be something else.
-            if !containers.contains(&key) {
-                self.push(None, container(path, &key)).await?;
+            if !before.directories.contains(&key) {
+                self.add_container(path, &key).await?;
             }
-            let new = is_new || !self.seen.contains_key(&location.absolute());
-            next.push((location, path.child(&key)?, new));
+            let is_new = is_new || !self.seen.contains_key(&location.absolute());
+            let below = Place { location, container: path.child(&key)? };
+            if self.is_within_reach(&below.location, &before, &mut seen) {
+                next.push((below, is_new));
+            }
             seen.directories.insert(key);
         }
-        self.seen.insert(directory.absolute(), seen);
+        self.seen.insert(location.absolute(), seen);
         Ok(next)
     }
 
-    /// From where the registration began, with a slash at the end.
-    fn prefix_of(&self, directory: &Location) -> String {
-        let start = self.files.path();
-        let below =
-            directory.absolute().strip_prefix(&start).map(|path| path.display().to_string()).unwrap_or_default();
-        if below.is_empty() { below } else { format!("{below}/") }
-    }
-
-    async fn add(&mut self, found: Inspected) -> Result<()> {
-        let Inspected { candidate, item } = found;
-        let parent = candidate.members.first().map(|member| member.location.absolute());
-        let parent = parent.and_then(|path| path.parent().map(|path| path.to_path_buf())).unwrap_or_default();
-        let below = parent.strip_prefix(self.files.path()).map(|path| path.join("").display().to_string());
-        let file = format!("{}{}", below.unwrap_or_default().trim_start_matches('/'), candidate.name());
-        let files = candidate.members.len();
-        match item {
-            Ok(item) => {
-                let path = item.parent.child(&candidate.key)?;
-                let path = path.as_str().to_owned();
-                let outcome =
-                    Outcome::Registered { path, family: item.create.family, media_type: candidate.media_type };
-                self.push(Some(Record { file, files, outcome }), item).await
+    /// Tells what is skipped, if that is new; returns the keys of what could not be looked at, and may still be what it
+    /// was.
+    fn skip(&mut self, skipped: Vec<Skipped>, before: &Seen, seen: &mut Seen) -> HashSet<String> {
+        let mut unknown = HashSet::new();
+        let directory = self.prefix_of(&seen.location.absolute());
+        for Skipped { name, reason, fault } in skipped {
+            let fault = fault.filter(|kind| *kind != ErrorKind::Gone);
+            if fault.is_some() {
+                unknown.extend([true, false].map(|whole| key_of(&name, whole)));
             }
-            Err(e) => {
-                self.is_incomplete |= is_passing(&e);
-                (self.report)(Record { file, files, outcome: Outcome::failed(&e) });
-                Ok(())
+            // A link that leads outside is one that somebody wanted to be there.
+            let is_failed = fault.is_some_and(|kind| kind != ErrorKind::Forbidden);
+            seen.is_unfinished |= is_failed;
+            let file = format!("{directory}{name}");
+            let told = (name, reason);
+            if !before.skipped.contains(&told) {
+                let reason = told.1.clone();
+                let outcome = if is_failed { Outcome::Failed { reason } } else { Outcome::Skipped { reason } };
+                (self.report)(Record { file, files: 1, outcome });
             }
+            seen.skipped.insert(told);
         }
+        unknown
     }
 
-    async fn push(&mut self, record: Option<Record>, item: BulkItem) -> Result<()> {
-        self.pending_files += record.as_ref().map_or(1, |record| record.files);
-        self.pending.push((record, item));
-        if self.pending.len() >= BATCH || self.pending_files >= BATCH_FILES {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        self.pending_files = 0;
-        let (records, items): (Vec<_>, Vec<_>) = std::mem::take(&mut self.pending).into_iter().unzip();
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut made = self.target.create(items.clone()).await?;
-        if self.overwrite {
-            make_room(&*self.target, &items, &mut made).await?;
-        }
-        for ((record, item), made) in records.into_iter().zip(items).zip(made) {
-            let is_there = made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict);
-            if is_there && !self.overwrite {
-                // What cannot go into a container that is none is told one by one.
-                if let Some(record) = record {
-                    let outcome = Outcome::skipped("there is an entry already, and it is to be left alone");
-                    (self.report)(Record { outcome, ..record });
-                }
+    /// Candidates that are not as they were before, and those that are being written no longer.
+    fn changed(&self, candidates: Vec<Candidate>, before: &mut Seen, seen: &mut Seen) -> Vec<(u64, Candidate)> {
+        let mut changed = Vec::new();
+        for candidate in candidates {
+            let key = candidate.key.clone();
+            let settled = if self.is_following { seen.settled(candidate, before) } else { Some(candidate) };
+            let known = before.candidates.remove(&key);
+            let Some(candidate) = settled else {
+                // It stays what it was so far.
+                seen.candidates.extend(known.map(|known| (key, known)));
                 continue;
-            }
-            let path = item.parent.child(item.create.key.as_deref().unwrap_or_default())?;
-            let done = if is_there && record.is_some() { self.target.replace(item).await } else { made };
-            let why = match done {
-                Ok(()) => None,
-                Err(e) if is_there && e.kind() == ErrorKind::Conflict => Some(Outcome::in_the_way(&path)),
-                Err(e) if record.is_none() => return Err(e),
-                Err(e) => {
-                    self.is_incomplete |= is_passing(&e);
-                    Some(Outcome::failed(&e))
-                }
             };
-            let container = || Record { file: String::new(), files: 0, outcome: Outcome::in_the_way(&path) };
-            match (record, why) {
-                (record, Some(outcome)) => (self.report)(Record { outcome, ..record.unwrap_or_else(container) }),
-                (Some(record), None) => (self.report)(record),
-                (None, None) => {}
+            let signature = signature(&candidate);
+            match known {
+                Some(known) if known.signature == Some(signature) => drop(seen.candidates.insert(key, known)),
+                _ => changed.push((signature, candidate)),
             }
         }
-        Ok(())
+        changed
     }
 
-    async fn remove(&mut self, paths: Vec<NodePath>) -> Result<()> {
-        if paths.is_empty() {
-            return Ok(());
-        }
-        // What waits to be made must not come after.
-        self.flush().await?;
-        let target = self.target.clone();
-        let deleted = stream::iter(paths).map(async |path| (target.delete(&path).await, path));
-        let mut deleted = deleted.buffered(DELETED_AT_ONCE);
-        while let Some((deleted, path)) = deleted.next().await {
-            match deleted {
-                // There is data in it that the server keeps itself.
-                Err(e) if e.kind() == ErrorKind::Conflict => continue,
-                deleted => deleted?,
+    /// Looks into files, and sends what is in them; returns the directories that are no nodes after all.
+    async fn look_into(
+        &mut self,
+        mut changed: Vec<(u64, Candidate)>,
+        path: &NodePath,
+        seen: &mut Seen,
+    ) -> Result<Vec<(String, Location)>> {
+        let mut directories = Vec::new();
+        while !changed.is_empty() {
+            let some: Vec<_> = changed.drain(..changed.len().min(BATCH)).collect();
+            let storage = &self.files.storage;
+            let looked = stream::iter(some).map(async |(signature, candidate)| {
+                (candidate.key.clone(), signature, inspect(storage, path, candidate).await)
+            });
+            let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
+            for (key, signature, looked) in looked {
+                let is_finished = !looked.iter().any(|found| found.item.as_ref().is_err_and(is_passing));
+                seen.is_unfinished |= !is_finished;
+                let members = looked.iter().map(|found| found.candidate.members.len()).sum();
+                let mut keys = Vec::with_capacity(looked.len());
+                for found in looked {
+                    if found.item.is_err() && found.candidate.is_directory {
+                        let location = found.candidate.members.first().map(|member| member.location.clone());
+                        directories.extend(location.map(|location| (key.clone(), location)));
+                        continue;
+                    }
+                    keys.push(found.candidate.key.clone());
+                    self.add(found).await?;
+                }
+                if !keys.is_empty() {
+                    let signature = is_finished.then_some(signature);
+                    seen.candidates.insert(key, Known { signature, members, keys });
+                }
             }
-            let outcome = Outcome::Removed { path: path.as_str().to_owned() };
-            self.seen.retain(|_, seen| seen.container.below(&path).is_none());
-            (self.report)(Record { file: String::new(), files: 0, outcome });
         }
-        Ok(())
+        Ok(directories)
     }
-}
 
-/// What is in the place of a container gives way to it; then comes what could not be made in it.
-async fn make_room(target: &dyn Target, items: &[BulkItem], made: &mut [Result<()>]) -> Result<()> {
-    let mut containers = HashSet::new();
-    for (item, made) in items.iter().zip(made.iter_mut()).filter(|(item, _)| item.create.data_sources.is_empty()) {
-        if made.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict) {
-            *made = target.replace(item.clone()).await;
-            containers.insert(item.parent.child(item.create.key.as_deref().unwrap_or_default())?);
+    /// Whether a directory is not too deep; if it is, that is told once.
+    fn is_within_reach(&mut self, directory: &Location, before: &Seen, seen: &mut Seen) -> bool {
+        let path = directory.absolute();
+        let depth = path.strip_prefix(self.files.path()).map_or(0, |below| below.components().count());
+        if depth <= MAX_DEPTH {
+            return true;
         }
+        let reason = format!(
+            "it lies more than {MAX_DEPTH} directories deep, and is not looked into. Register it by itself, with a --prefix of its own."
+        );
+        let told = (directory.name(), reason.clone());
+        if !before.skipped.contains(&told) {
+            let file = self.prefix_of(&path);
+            (self.report)(Record { file, files: 1, outcome: Outcome::Failed { reason } });
+        }
+        seen.skipped.insert(told);
+        false
     }
-    let is_within = |item: &BulkItem| {
-        std::iter::successors(Some(item.parent.clone()), NodePath::parent).any(|above| containers.contains(&above))
-    };
-    let failed = |made: &Result<()>| made.as_ref().is_err_and(|e| e.kind() != ErrorKind::Conflict);
-    let again: Vec<usize> = (0..items.len()).filter(|n| failed(&made[*n]) && is_within(&items[*n])).collect();
-    if !again.is_empty() {
-        let results = target.create(again.iter().map(|n| items[*n].clone()).collect()).await?;
-        again.into_iter().zip(results).for_each(|(n, result)| made[n] = result);
+
+    pub(super) fn files_path(&self) -> PathBuf {
+        self.files.path()
     }
-    Ok(())
+
+    /// A directory from where the registration began, with a slash at the end.
+    pub(super) fn prefix_of(&self, directory: &Path) -> String {
+        let below = directory.strip_prefix(self.files.path()).unwrap_or(Path::new(""));
+        if below.as_os_str().is_empty() { String::new() } else { format!("{}/", below.display()) }
+    }
+
+    /// The nearest directory at or above a path that is known; the start when there is none.
+    pub(super) fn nearest(&self, path: &Path) -> PathBuf {
+        let known = path.ancestors().find(|path| self.seen.contains_key(*path));
+        known.map_or_else(|| self.files.path(), Path::to_path_buf)
+    }
 }
 
-fn is_passing(e: &Error) -> bool {
-    matches!(e.kind(), ErrorKind::Busy | ErrorKind::StorageFull | ErrorKind::StorageFailed)
-}
-
-/// Files that were changed at another time, or have other sizes, are others.
-fn signature(candidate: &Candidate) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    candidate.media_type.hash(&mut hasher);
-    for member in &candidate.members {
-        (member.location.absolute(), member.size, member.modified).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn container(parent: &NodePath, key: &str) -> BulkItem {
-    let create = CreateRequest {
-        key: Some(key.to_owned()),
-        family: Family::Container,
-        metadata: Json::object(),
-        specs: Vec::new(),
-        data_sources: Vec::new(),
-        access_tags: None,
-    };
-    BulkItem { parent: parent.clone(), create }
-}
+#[cfg(test)]
+mod tests;

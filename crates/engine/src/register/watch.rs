@@ -1,197 +1,247 @@
 //! Following a directory: what changes in it is registered again, and nothing else.
 
-use std::collections::{BTreeSet, HashMap};
+mod schedule;
+
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use girih_model::{Error, Result};
-use girih_storage::survey::Candidate;
+use girih_model::{Error, ErrorKind, Result};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout_at};
 
 use super::Registrar;
+use schedule::{ROUND, Schedule};
 
 /// Changes that follow one another so quickly are handled together…
 const QUIET: Duration = Duration::from_millis(200);
 /// … but not more than so long.
 const BURST: Duration = Duration::from_secs(2);
-/// A file that was changed so recently may still be written.
-const SETTLED: Duration = Duration::from_secs(1);
-/// One that does not stop changing is looked at all the same.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Everything is looked through: there are file systems that do not tell of all changes.
-const ROUND: Duration = Duration::from_secs(60);
-/// With more directories than this, all are looked through at once.
-const MAX_DIRECTORIES: usize = 10_000;
-
-/// Directories in which something has changed.
-#[derive(Default)]
-struct Changes {
-    directories: Mutex<BTreeSet<PathBuf>>,
-    some: Notify,
-}
+/// With more changes than this, all is looked through at once.
+const MAX_CHANGES: usize = 10_000;
 
 /// Tells of changes from now on.
 pub struct Watch {
     root: PathBuf,
     /// Which directory that was when it began.
     identity: Option<(u64, u64)>,
-    changes: Arc<Changes>,
+    heard: Arc<Heard>,
     /// Stops when it is dropped.
     _watcher: Option<Box<dyn Watcher + Send + Sync>>,
 }
 
+/// What has changed.
+#[derive(Default)]
+struct Changes {
+    /// Files and directories, or those that they are in.
+    paths: BTreeSet<PathBuf>,
+    /// Something was lost: it may be anywhere.
+    all: bool,
+}
+
+#[derive(Default)]
+struct Heard {
+    changes: Mutex<Changes>,
+    some: Notify,
+}
+
 impl Watch {
-    /// Begins to listen. Where the system does not tell of changes, they are only found by looking.
-    pub fn start(root: &Path) -> Self {
-        let changes = Arc::new(Changes::default());
-        let (heard, base) = (changes.clone(), root.to_path_buf());
-        let listen = notify::recommended_watcher(move |event: notify::Result<Event>| heard.hear(&base, event));
-        let watcher = listen.and_then(|mut watcher| {
-            watcher.watch(root, RecursiveMode::Recursive)?;
-            Ok(Box::new(watcher) as Box<dyn Watcher + Send + Sync>)
-        });
+    /// Begins to listen, which takes a while for many directories. Where the system does not tell of changes, they are
+    /// only found by looking.
+    pub async fn start(root: &Path) -> Self {
+        let (heard, root) = (Arc::new(Heard::default()), root.to_path_buf());
+        let (hears, base) = (heard.clone(), root.clone());
+        let begun = spawn_blocking(move || (identity(&base), listen(&base, hears))).await;
+        let (identity, watcher) = begun.unwrap_or_else(|e| (None, Err(notify::Error::generic(&e.to_string()))));
         let watcher = watcher.inspect_err(|e| {
             tracing::warn!(error = %e, "changes are not told by the system here: they are looked for every {ROUND:?}");
         });
-        Self { root: root.to_path_buf(), identity: identity(root), changes, _watcher: watcher.ok() }
+        Self { root, identity, heard, _watcher: watcher.ok() }
     }
 
     /// Registers what changes, for ever.
     ///
     /// # Errors
-    /// When the catalog cannot be reached, `Gone` when the directory was removed or replaced.
+    /// `Unauthenticated` when the catalog does not know us any more, `Gone` when the directory was removed or replaced.
+    /// What passes is only logged, and tried again.
     pub async fn follow(&self, registrar: &mut Registrar) -> Result<()> {
-        registrar.settling = Some(Settling::default());
+        registrar.is_following = true;
+        let mut schedule = Schedule::new(Instant::now());
         loop {
-            let wait = if registrar.is_unsettled() { SETTLED } else { ROUND };
-            let told = timeout(wait, self.changes.some.notified()).await.is_ok();
-            if identity(&self.root) != self.identity {
-                return Err(Error::gone(format!(
-                    "{} was removed or replaced. Start again to follow what is there now.",
-                    self.root.display()
-                )));
+            schedule.plan(Instant::now(), registrar.is_waiting(), registrar.is_unfinished());
+            let told = timeout_at(schedule.next().into(), self.heard.some.notified()).await.is_ok();
+            self.check().await?;
+            let mut changes = if told { self.burst().await } else { Changes::default() };
+            let now = Instant::now();
+            changes.all |= schedule.is_round(now);
+            if registrar.is_forgotten && !changes.all && !schedule.is_retry(now) {
+                // All is looked through when it is tried again.
+                continue;
             }
-            let began = Instant::now();
-            let mut changed = BTreeSet::new();
-            // A burst is one change.
-            while told && began.elapsed() < BURST {
-                sleep(QUIET).await;
-                let more = self.changes.take();
-                if more.is_empty() && !changed.is_empty() {
-                    break;
-                }
-                changed.extend(more);
+            if schedule.is_retry(now) {
+                schedule.retried();
+                changes.paths.extend(registrar.unfinished());
             }
-            changed.extend(registrar.take_unsettled());
-            if !told && changed.is_empty() || changed.len() > MAX_DIRECTORIES {
-                changed = registrar.seen.keys().cloned().chain([self.root.clone()]).collect();
-            }
-            for directory in changed {
-                match registrar.resync(&directory).await {
-                    Err(e) if is_fatal(&e) => return Err(e),
-                    Err(e) => {
-                        tracing::warn!(error = %e, directory = %directory.display(), "a change was not registered")
-                    }
-                    Ok(()) => {}
-                }
+            changes.paths.extend(registrar.waiting());
+            let is_round = registrar.apply(changes).await?;
+            if is_round {
+                schedule.went_round(Instant::now(), now.elapsed());
             }
         }
     }
+
+    /// # Errors
+    /// When the directory is another.
+    async fn check(&self) -> Result<()> {
+        let root = self.root.clone();
+        if spawn_blocking(move || identity(&root)).await.is_ok_and(|identity| identity == self.identity) {
+            return Ok(());
+        }
+        Err(Error::gone(format!(
+            "{} was removed or replaced. Start again to follow what is there now.",
+            self.root.display()
+        )))
+    }
+
+    /// Changes that come together are one.
+    async fn burst(&self) -> Changes {
+        let (began, mut all) = (Instant::now(), Changes::default());
+        while began.elapsed() < BURST {
+            sleep(QUIET).await;
+            let Changes { paths, all: lost } = self.heard.take();
+            if paths.is_empty() && !lost {
+                break;
+            }
+            all.paths.extend(paths);
+            all.all |= lost;
+        }
+        all
+    }
+}
+
+fn listen(root: &Path, heard: Arc<Heard>) -> notify::Result<Box<dyn Watcher + Send + Sync>> {
+    let mut watcher = notify::recommended_watcher(move |event| heard.hear(event))?;
+    watcher.watch(root, RecursiveMode::Recursive)?;
+    Ok(Box::new(watcher))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-fn is_fatal(e: &Error) -> bool {
-    matches!(e.kind(), girih_model::ErrorKind::Unauthenticated)
-}
-
-impl Changes {
-    fn hear(&self, root: &Path, event: notify::Result<Event>) {
-        let mut directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            // Something was lost: look at all.
-            Err(_) => drop(directories.insert(root.to_path_buf())),
-            Ok(event) if event.need_rescan() => drop(directories.insert(root.to_path_buf())),
-            Ok(event) => {
-                if let EventKind::Access(kind) = event.kind
-                    && !matches!(kind, notify::event::AccessKind::Close(notify::event::AccessMode::Write))
-                {
-                    return;
-                }
-                for path in event.paths {
-                    // Within a directory that is a node itself, its parents tell.
-                    directories.insert(path.parent().unwrap_or(root).to_path_buf());
-                }
+impl Heard {
+    fn hear(&self, event: notify::Result<Event>) {
+        {
+            let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Ok(_) if changes.all => {}
+                Ok(event) if !event.need_rescan() => changes.note(event),
+                _ => changes.all = true,
+            }
+            if changes.paths.len() > MAX_CHANGES {
+                *changes = Changes { all: true, ..Changes::default() };
             }
         }
-        drop(directories);
         self.some.notify_one();
     }
 
-    fn take(&self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut *self.directories.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take(&self) -> Changes {
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Which files are not looked at yet, because they are being written.
-#[derive(Default)]
-pub(super) struct Settling {
-    /// Since when they are waited for.
-    waiting: HashMap<PathBuf, Instant>,
-    /// Directories to look at again.
-    unsettled: BTreeSet<PathBuf>,
-}
-
-impl Settling {
-    /// What of a candidate may be looked at; `None` when nothing, or less than the files that are known of it.
-    pub(super) fn settled(&mut self, directory: &Path, mut candidate: Candidate, known: usize) -> Option<Candidate> {
-        let now = SystemTime::now();
-        let is_young = |modified: SystemTime| now.duration_since(modified).is_ok_and(|age| age < SETTLED);
-        if !is_young(candidate.modified()) {
-            for member in &candidate.members {
-                self.waiting.remove(&member.location.absolute());
+impl Changes {
+    fn note(&mut self, event: Event) {
+        // What is only read has not changed.
+        let is_change = match event.kind {
+            EventKind::Access(kind) => matches!(kind, AccessKind::Close(AccessMode::Write)),
+            _ => true,
+        };
+        // A directory of this name may be another now, or open to us.
+        let is_other = match event.kind {
+            EventKind::Create(kind) => kind != CreateKind::File,
+            EventKind::Modify(kind) => !matches!(kind, ModifyKind::Data(_)),
+            _ => false,
+        };
+        for path in event.paths.into_iter().filter(|_| is_change) {
+            self.paths.extend(path.parent().map(Path::to_path_buf));
+            if is_other {
+                self.paths.insert(path);
             }
-            return Some(candidate);
         }
-        self.unsettled.insert(directory.to_path_buf());
-        if candidate.is_sequence {
-            // Without the frames at the end that are not finished; one that is written anew keeps its place.
-            while candidate.members.last().is_some_and(|last| is_young(last.modified)) {
-                candidate.members.pop();
-            }
-            return (candidate.members.len() >= known.max(1)).then_some(candidate);
-        }
-        let path = candidate.members.first()?.location.absolute();
-        let since = *self.waiting.entry(path.clone()).or_insert_with(Instant::now);
-        if since.elapsed() < PATIENCE {
-            return None;
-        }
-        self.waiting.remove(&path);
-        Some(candidate)
     }
 }
 
 impl Registrar {
-    fn is_unsettled(&self) -> bool {
-        self.settling.as_ref().is_some_and(|settling| !settling.unsettled.is_empty())
-    }
-
-    fn take_unsettled(&mut self) -> BTreeSet<PathBuf> {
-        self.settling.as_mut().map(|settling| std::mem::take(&mut settling.unsettled)).unwrap_or_default()
-    }
-
-    /// Looks again at a directory, or at the nearest one above that is known.
-    async fn resync(&mut self, directory: &Path) -> Result<()> {
-        let known = directory.ancestors().find_map(|path| self.seen.get(path));
-        match known.map(|seen| (seen.location.clone(), seen.container.clone())) {
-            Some((location, container)) => self.sync(location, container, false).await,
-            None => self.run().await,
+    /// Registers what has changed; tells whether all was looked through.
+    async fn apply(&mut self, changes: Changes) -> Result<bool> {
+        let is_round = changes.all || self.is_forgotten || changes.paths.len() > MAX_CHANGES;
+        let directories: BTreeSet<PathBuf> = if is_round {
+            self.seen.keys().cloned().chain([self.files_path()]).collect()
+        } else {
+            changes.paths.iter().map(|path| self.nearest(path)).collect()
+        };
+        self.is_forgotten = false;
+        for directory in directories {
+            // It may have gone with one above it.
+            let directory = self.nearest(&directory);
+            match self.resync(&directory).await {
+                Err(e) if e.kind() == ErrorKind::Unauthenticated => return Err(e),
+                Err(e) => {
+                    tracing::warn!(error = %e, directory = %directory.display(), "a change was not registered, and is tried again");
+                    self.forget();
+                    break;
+                }
+                Ok(()) => {}
+            }
         }
+        Ok(is_round)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = PathBuf> {
+        self.seen.iter().filter(|(_, seen)| !seen.waiting.is_empty()).map(|(path, _)| path.clone())
+    }
+
+    fn unfinished(&self) -> impl Iterator<Item = PathBuf> {
+        self.seen.iter().filter(|(_, seen)| seen.is_unfinished).map(|(path, _)| path.clone())
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting().next().is_some()
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.is_forgotten || self.unfinished().next().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::DataChange;
+
+    use super::*;
+
+    #[test]
+    fn what_is_lost_or_too_much_is_looked_for_everywhere() {
+        let heard = Heard::default();
+        let event = |kind, path: &str| Ok(Event::new(kind).add_path(path.into()));
+        let paths =
+            |heard: &Heard| heard.take().paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        heard.hear(event(EventKind::Access(AccessKind::Read), "/a/read"));
+        heard.hear(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), "/b/written"));
+        heard.hear(event(EventKind::Create(CreateKind::Folder), "/c/new"));
+        assert_eq!(paths(&heard), ["/b", "/c", "/c/new"]);
+        heard.hear(Err(notify::Error::generic("lost")));
+        assert!(heard.take().all && !heard.take().all);
+        for n in 0..=MAX_CHANGES {
+            heard.hear(event(EventKind::Create(CreateKind::Folder), &format!("/d/{n}")));
+        }
+        let changes = heard.take();
+        assert!(changes.all && changes.paths.is_empty());
     }
 }
