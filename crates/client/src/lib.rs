@@ -10,7 +10,7 @@ mod verbs;
 use girih_model::{Error, NodePath, Result};
 use reqwest::Url;
 
-pub use verbs::{Described, New};
+pub use verbs::{Described, DescribedAsset, DescribedSource, New};
 
 /// A server, and a place in its tree. Cloning is cheap.
 #[derive(Debug, Clone)]

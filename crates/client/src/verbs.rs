@@ -1,10 +1,10 @@
 //! What one can wish of a server.
 
 use girih_model::wire::{Bulked, DataSourceReply};
-use girih_model::{DataSource, Error, ErrorKind, Family, Json, NodePath, Result, Spec};
+use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, NodePath, Result, Spec};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Client;
 use crate::request::{Body, kind};
@@ -32,7 +32,27 @@ pub struct Described {
     #[serde(default)]
     pub specs: Vec<Spec>,
     #[serde(default)]
-    pub data_sources: Option<Vec<Value>>,
+    pub data_sources: Option<Vec<DescribedSource>>,
+}
+
+/// Where the data of a node lies, as the server describes it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DescribedSource {
+    #[serde(default)]
+    pub id: Option<i64>,
+    #[serde(default)]
+    pub management: Option<Management>,
+    #[serde(default)]
+    pub mimetype: String,
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    #[serde(default)]
+    pub assets: Vec<DescribedAsset>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct DescribedAsset {
+    pub data_uri: String,
 }
 
 #[derive(Deserialize)]
@@ -94,12 +114,6 @@ impl Client {
             }
         }
         Ok(made)
-    }
-
-    /// Makes a container, or registers files.
-    pub async fn create_one(&self, node: &New) -> Result<()> {
-        let endpoint = if node.data_source.is_some() { "register" } else { "metadata" };
-        self.respond(Method::POST, endpoint, &node.parent, &[], Body::Json(&node.body())).await.map(drop)
     }
 
     /// `None` when there is none.

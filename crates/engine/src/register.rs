@@ -10,60 +10,20 @@ mod report;
 mod seen;
 mod send;
 mod sync;
+mod target;
 mod watch;
 
 use std::path::Path;
 
-use async_trait::async_trait;
-use girih_model::{Error, ErrorKind, NodePath, Result};
+use girih_model::{Error, ErrorKind, Result};
 pub use girih_storage::survey::{Hook, SurveyOptions};
 use girih_storage::{Directory, Location, Places, Storage, StorageOptions};
-
-use crate::bulk::BulkItem;
 
 pub use local::Local;
 pub use report::{Outcome, Record, Totals};
 pub use sync::Registrar;
+pub use target::{DryRun, Target, There, ThereSource};
 pub use watch::Watch;
-
-/// A catalog that files are registered in. Paths are those that its callers see.
-#[async_trait]
-pub trait Target: Send + Sync {
-    /// Makes nodes, parents first, and tells what became of each. `Conflict` for one that is there with other content.
-    async fn create(&self, items: Vec<BulkItem>) -> Result<Vec<Result<()>>>;
-
-    /// Puts a node in the place of the one that is there: if it can be, that one is only changed, so that whoever reads
-    /// it is not disturbed.
-    async fn replace(&self, item: BulkItem) -> Result<()>;
-
-    /// Takes out a node with all that lies below it.
-    async fn delete(&self, path: &NodePath) -> Result<()>;
-
-    /// Keys of the children of a container; none when it is not there.
-    async fn children(&self, path: &NodePath) -> Result<Vec<String>>;
-}
-
-/// Whether a plan is only made, or carried out.
-pub struct DryRun;
-
-#[async_trait]
-impl Target for DryRun {
-    async fn create(&self, items: Vec<BulkItem>) -> Result<Vec<Result<()>>> {
-        Ok(items.iter().map(|_| Ok(())).collect())
-    }
-
-    async fn replace(&self, _: BulkItem) -> Result<()> {
-        Ok(())
-    }
-
-    async fn delete(&self, _: &NodePath) -> Result<()> {
-        Ok(())
-    }
-
-    async fn children(&self, _: &NodePath) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-}
 
 /// Files to be registered: a directory, or a single file, opened so that nothing outside is read.
 pub struct Files {

@@ -1,9 +1,9 @@
 //! A catalog in this process.
 
 use async_trait::async_trait;
-use girih_model::{ErrorKind, Family, Management, NodePath, Result};
+use girih_model::{DataSource, ErrorKind, Json, NodePath, Result, Spec};
 
-use super::Target;
+use super::{Target, There, ThereSource};
 use crate::bulk::{BulkItem, BulkItems};
 use crate::find::Want;
 use crate::search::{Page, Scope, SearchRequest};
@@ -33,34 +33,21 @@ impl Target for Local {
         Ok(made)
     }
 
-    async fn replace(&self, item: BulkItem) -> Result<()> {
-        let BulkItem { parent, create } = item;
-        let path = parent.child(create.key.as_deref().unwrap_or_default())?;
-        let there = self.engine.entry(&self.caller, &path, Want { data_sources: true, ..Want::default() }).await?;
-        let sources = there.data_sources.unwrap_or_default();
-        let (old, new) = match (sources.first(), create.data_sources.first()) {
-            // A container stays what it is.
-            (None, None) if there.family == Family::Container => return Ok(()),
-            (Some(old), Some(new)) => (old, new),
-            _ => return self.put_anew(&path, &parent, create).await,
+    async fn find(&self, path: &NodePath) -> Result<Option<There>> {
+        let want = Want { data_sources: true, ..Want::default() };
+        let there = match self.engine.entry(&self.caller, path, want).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            there => there?,
         };
-        // A frame that joins among the others moves those after it.
-        let begins_alike = old.assets.len() <= new.assets.len()
-            && old.assets.iter().zip(&new.assets).all(|(old, new)| old.data_uri == new.data_uri);
-        let is_same_kind = old.management == Management::External
-            && old.mimetype == new.mimetype
-            && old.parameters == new.parameters
-            && there.family == create.family
-            && begins_alike;
-        if !is_same_kind {
-            return self.put_anew(&path, &parent, create).await;
-        }
-        let mut source = new.clone();
-        source.id = old.id;
-        self.engine.put_data_source(&self.caller, &path, source).await?;
-        if there.metadata.to_value() != create.metadata.to_value() || there.specs != create.specs {
-            let new = Replace { metadata: Some(create.metadata), specs: Some(create.specs), access_tags: None };
-            self.engine.replace_metadata(&self.caller, &path, new, true).await?;
+        let source = there.data_sources.as_ref().and_then(|sources| sources.first()).map(ThereSource::from);
+        Ok(Some(There { family: there.family, metadata: there.metadata.to_value(), specs: there.specs, source }))
+    }
+
+    async fn change(&self, path: &NodePath, source: DataSource, said: Option<(Json, Vec<Spec>)>) -> Result<()> {
+        self.engine.put_data_source(&self.caller, path, source).await?;
+        if let Some((metadata, specs)) = said {
+            let new = Replace { metadata: Some(metadata), specs: Some(specs), access_tags: None };
+            self.engine.replace_metadata(&self.caller, path, new, true).await?;
         }
         Ok(())
     }
@@ -94,13 +81,5 @@ impl Target for Local {
                 None => return Ok(keys),
             }
         }
-    }
-}
-
-impl Local {
-    async fn put_anew(&self, path: &NodePath, parent: &NodePath, create: crate::create::CreateRequest) -> Result<()> {
-        self.delete(path).await?;
-        let register = !create.data_sources.is_empty();
-        self.engine.create(&self.caller, parent, create, register).await.map(drop)
     }
 }

@@ -1,11 +1,10 @@
 //! A catalog behind a server.
 
 use async_trait::async_trait;
-use girih_client::{Client, New};
+use girih_client::{Client, DescribedSource, New};
 use girih_engine::bulk::BulkItem;
-use girih_engine::register::Target;
-use girih_model::{DataSource, Family, NodePath, Result};
-use serde_json::{Value, json};
+use girih_engine::register::{Target, There, ThereSource};
+use girih_model::{DataSource, Json, Management, NodePath, Result, Spec};
 
 pub(super) struct Remote(pub(super) Client);
 
@@ -28,28 +27,18 @@ impl Target for Remote {
         self.0.create(&nodes).await
     }
 
-    async fn replace(&self, item: BulkItem) -> Result<()> {
-        let node = new(item);
-        let path = node.parent.child(&node.key)?;
-        let Some(there) = self.0.describe(&path).await? else { return self.0.create_one(&node).await };
-        let old = there.data_sources.unwrap_or_default();
-        let (old, source) = match (old.first(), &node.data_source) {
-            // A container stays what it is.
-            (None, None) if there.structure_family == Family::Container => return Ok(()),
-            (Some(old), Some(source)) if there.structure_family == node.family && is_grown(old, source) => {
-                (old, source)
-            }
-            _ => {
-                self.0.delete(&path).await?;
-                return self.0.create_one(&node).await;
-            }
-        };
-        let id = old.get("id").and_then(Value::as_i64);
-        self.0.put_data_source(&path, DataSource { id, ..source.clone() }).await?;
-        if there.metadata != node.metadata.to_value() || there.specs != node.specs {
-            self.0.put_metadata(&path, &node.metadata, &node.specs).await?;
+    async fn find(&self, path: &NodePath) -> Result<Option<There>> {
+        let Some(there) = self.0.describe(path).await? else { return Ok(None) };
+        let source = there.data_sources.unwrap_or_default().into_iter().next().map(source);
+        Ok(Some(There { family: there.structure_family, metadata: there.metadata, specs: there.specs, source }))
+    }
+
+    async fn change(&self, path: &NodePath, source: DataSource, said: Option<(Json, Vec<Spec>)>) -> Result<()> {
+        self.0.put_data_source(path, source).await?;
+        match said {
+            Some((metadata, specs)) => self.0.put_metadata(path, &metadata, &specs).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn delete(&self, path: &NodePath) -> Result<()> {
@@ -61,15 +50,13 @@ impl Target for Remote {
     }
 }
 
-/// Whether the new data source is the old one with other content, or more files after those that it has: a frame that
-/// joins among the others moves those after it.
-fn is_grown(old: &Value, new: &DataSource) -> bool {
-    let field = |name: &str| old.get(name).cloned().unwrap_or_default();
-    let assets = field("assets");
-    let uris: Vec<_> = assets.as_array().into_iter().flatten().map(|asset| asset.get("data_uri")).collect();
-    field("management") == json!("external")
-        && field("mimetype") == json!(new.mimetype)
-        && field("parameters") == json!(new.parameters)
-        && uris.len() <= new.assets.len()
-        && uris.iter().zip(&new.assets).all(|(old, new)| old.and_then(Value::as_str) == Some(&new.data_uri))
+/// Of an unknown server some of it may be missing.
+fn source(described: DescribedSource) -> ThereSource {
+    ThereSource {
+        id: described.id,
+        is_external: described.management == Some(Management::External),
+        mimetype: described.mimetype,
+        parameters: described.parameters,
+        uris: described.assets.into_iter().map(|asset| asset.data_uri).collect(),
+    }
 }

@@ -4,9 +4,11 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use girih_model::{DataSource, Json, Spec};
 
 use super::*;
 use crate::bulk::BulkItem;
+use crate::register::There;
 use crate::register::send::path_of;
 
 /// A catalog in memory; it can be out of order.
@@ -30,7 +32,11 @@ impl Target for Memory {
         made.collect()
     }
 
-    async fn replace(&self, _: BulkItem) -> Result<()> {
+    async fn find(&self, _: &NodePath) -> Result<Option<There>> {
+        Ok(None)
+    }
+
+    async fn change(&self, _: &NodePath, _: DataSource, _: Option<(Json, Vec<Spec>)>) -> Result<()> {
         Ok(())
     }
 
