@@ -24,6 +24,10 @@ struct State {
     totals: Totals,
     /// One line of JSON for each record.
     report: Option<BufWriter<File>>,
+    /// Each line is written at once.
+    is_live: bool,
+    /// The last line could not be written.
+    is_report_failing: bool,
     /// What is registered is printed, too.
     verbose: bool,
 }
@@ -35,7 +39,15 @@ impl Progress {
     }
 
     fn new(report: Option<BufWriter<File>>, verbose: bool) -> Self {
-        Self { state: Arc::new(Mutex::new(State { totals: Totals::default(), report, verbose })) }
+        Self {
+            state: Arc::new(Mutex::new(State {
+                totals: Totals::default(),
+                report,
+                is_live: false,
+                is_report_failing: false,
+                verbose,
+            })),
+        }
     }
 
     /// With a report in a file.
@@ -73,8 +85,10 @@ impl Progress {
         }
     }
 
+    /// All of the report is in its file, and each line is from now on.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_live = true;
         let written = state.report.as_mut().map_or(Ok(()), Write::flush);
         written.map_err(|e| Failure::other(format!("The report cannot be written: {e}")))
     }
@@ -83,12 +97,7 @@ impl Progress {
 impl State {
     fn note(&mut self, record: &Record) {
         self.totals.count(record);
-        if let Some(report) = &mut self.report
-            && let Ok(line) = serde_json::to_string(record)
-        {
-            // A full disk is told at the end.
-            let _ = writeln!(report, "{line}");
-        }
+        self.write(record);
         match &record.outcome {
             Outcome::Failed { reason } => tracing::warn!(file = record.file, "not registered: {reason}"),
             Outcome::Skipped { reason } => tracing::debug!(file = record.file, "skipped: {reason}"),
@@ -102,6 +111,18 @@ impl State {
             Outcome::Removed { path } => tracing::debug!("/{path} is removed, for its files are gone"),
         }
     }
+
+    /// A full disk is told at the end, or when it begins; it keeps nothing from being registered.
+    fn write(&mut self, record: &Record) {
+        let (Some(report), Ok(line)) = (&mut self.report, serde_json::to_string(record)) else { return };
+        let written = writeln!(report, "{line}").and_then(|()| if self.is_live { report.flush() } else { Ok(()) });
+        if let Err(e) = &written
+            && !self.is_report_failing
+        {
+            tracing::warn!("the report cannot be written: {e}");
+        }
+        self.is_report_failing = written.is_err();
+    }
 }
 
 fn told(totals: &Totals) -> String {
@@ -113,4 +134,24 @@ fn told(totals: &Totals) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_written_line_by_line_once_the_first_round_is_done() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("report");
+        let progress = Progress::reported(Some(&path), false).unwrap();
+        let mut record = progress.recorder();
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+        let removed = || Record { file: String::new(), files: 0, outcome: Outcome::Removed { path: "a".into() } };
+        record(removed());
+        progress.finish().unwrap();
+        assert_eq!(lines(), 1);
+        record(removed());
+        assert_eq!((lines(), progress.count().removed), (2, 2));
+    }
 }
