@@ -18,7 +18,7 @@ mod write;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +48,8 @@ pub struct Directory {
     path: PathBuf,
     /// Without symbolic links.
     canonical: PathBuf,
-    handle: OwnedFd,
+    /// `None` for what lies nowhere: all is only reached by links.
+    handle: Option<OwnedFd>,
     /// The kernel has `openat2`.
     openat2: bool,
 }
@@ -61,6 +62,8 @@ pub struct Location {
     path: PathBuf,
     /// Held open: what lies beneath is found there, wherever the directory has gone meanwhile.
     pin: Option<Arc<pin::Pin>>,
+    /// What a link leads to may be read if it lies beneath one of these.
+    linked: Option<Arc<[Arc<Directory>]>>,
 }
 
 impl Directory {
@@ -89,15 +92,25 @@ impl Directory {
         // What leads through `..` is no name for files below it.
         let climbs = absolute.components().any(|part| part == Component::ParentDir);
         let path = if climbs { canonical.clone() } else { lexically_clean(&absolute) };
-        let directory = Arc::new(Self { path, canonical, handle, openat2 });
+        let directory = Arc::new(Self { path, canonical, handle: Some(handle), openat2 });
         if writable {
             super::scratch::offer(&directory);
         }
         Ok(directory)
     }
 
+    /// Where paths are found that lie in no directory by their name, but may do so once links are followed.
+    pub(super) fn nowhere() -> Self {
+        let root = PathBuf::from("/");
+        Self { path: root.clone(), canonical: root, handle: None, openat2: false }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn handle(&self) -> std::io::Result<BorrowedFd<'_>> {
+        Ok(self.handle.as_ref().ok_or(rustix::io::Errno::XDEV)?.as_fd())
     }
 
     /// The location of this directory itself.
@@ -120,7 +133,7 @@ impl Directory {
     }
 
     fn at(self: &Arc<Self>, path: PathBuf) -> Location {
-        Location { directory: self.clone(), path, pin: None }
+        Location { directory: self.clone(), path, pin: None, linked: None }
     }
 }
 
@@ -185,11 +198,25 @@ impl Location {
 
     /// Another path, found from the same place.
     fn at(&self, path: PathBuf) -> Self {
-        Self { directory: self.directory.clone(), path, pin: self.pin.clone() }
+        Self { path, ..self.clone() }
+    }
+
+    /// The same place, which may be reached by links from one of these directories to another.
+    pub(super) fn linked(self, directories: &Arc<[Arc<Directory>]>) -> Self {
+        Self { linked: Some(directories.clone()), ..self }
     }
 
     fn open(&self, flags: OFlags) -> std::io::Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC;
+        match (self.open_beneath(flags), &self.linked) {
+            (Err(e), Some(directories)) if e.kind() == std::io::ErrorKind::CrossesDevices => {
+                beneath::open_linked(directories, &self.absolute(), flags)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_beneath(&self, flags: OFlags) -> std::io::Result<OwnedFd> {
         match self.pin.as_ref().and_then(|pin| Some((pin, pin.below(&self.path)?))) {
             Some((pin, below)) => beneath::open_pinned(&self.directory, pin.handle(), below, &self.path, flags),
             None => beneath::open(&self.directory, &self.path, flags),
@@ -263,12 +290,6 @@ impl Location {
 
     fn fault(&self, doing: &str, e: std::io::Error) -> Error {
         fault::of_file(doing, self, e)
-    }
-}
-
-impl AsFd for Directory {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.handle.as_fd()
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) fn create() -> Result<File> {
     }
 }
 
-fn create_in(directory: &Directory) -> rustix::io::Result<File> {
+fn create_in(directory: &Directory) -> std::io::Result<File> {
+    let directory = directory.handle()?;
     let mode = Mode::from_raw_mode(0o600);
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::openat(directory, ".", flags | OFlags::TMPFILE, mode) {

@@ -66,6 +66,26 @@ async fn only_what_may_be_read_can_be_registered() {
 }
 
 #[tokio::test]
+async fn where_a_link_leads_counts_when_it_is_registered_and_when_it_is_read() {
+    let server = TestServer::start().await;
+    let root = server.folder.path().to_owned();
+    server.file("f", b"x");
+    std::fs::create_dir(root.join("elsewhere")).unwrap();
+    std::fs::write(root.join("elsewhere/f"), "secret").unwrap();
+    std::os::unix::fs::symlink(root.join("files"), root.join("link")).unwrap();
+    let uri = format!("file://localhost{}/link/f", root.display());
+    let request = registration("f", "application/octet-stream", "bytes", &json!({}), &uri);
+    let created = server.send_json(Method::POST, "/api/v1/register/", &request).await.ok();
+    let asset = &created["data_sources"][0]["assets"][0];
+    assert_eq!(asset["data_uri"], uri);
+    let path = format!("/api/v1/asset/bytes/f?id={}", asset["id"]);
+    assert_eq!(&server.read(&path).await.body[..], b"x");
+    std::fs::remove_file(root.join("link")).unwrap();
+    std::os::unix::fs::symlink(root.join("elsewhere"), root.join("link")).unwrap();
+    assert_eq!(server.read(&path).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_file_that_was_exchanged_for_a_link_is_not_followed() {
     let server = TestServer::start().await;
     let id = server.registered("f", b"x").await;

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -15,20 +16,48 @@ pub(super) fn is_supported(directory: &OwnedFd) -> bool {
 }
 
 /// Opens `path` beneath `directory`. A link that leads elsewhere but back inside is followed.
+///
+/// # Errors
+/// `CrossesDevices` for what lies elsewhere.
 pub(super) fn open(directory: &Directory, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    if !directory.openat2 {
-        return open_canonical(directory, path, |real| {
-            Ok(rustix::fs::openat(&directory.handle, real, flags | OFlags::NOFOLLOW, Mode::empty())?)
-        });
-    }
-    match resolve(&directory.handle, path, flags) {
-        // An absolute link, or one that passes through a parent, may still end inside.
-        Err(Errno::XDEV) => {
-            open_canonical(directory, path, |real| Ok(resolve(&directory.handle, real, flags | OFlags::NOFOLLOW)?))
+    let handle = directory.handle()?;
+    if directory.openat2 {
+        match resolve(handle, or_itself(path), flags) {
+            // An absolute link, or one that passes through a parent, may still end inside.
+            Err(Errno::XDEV) => {}
+            opened => return Ok(opened?),
         }
-        opened => Ok(opened?),
     }
+    let real = directory.canonical.join(path).canonicalize()?;
+    let below = real.strip_prefix(&directory.canonical).map_err(|_| io::Error::from(Errno::XDEV))?;
+    open_real(directory, below, flags)
+}
+
+/// Opens what an absolute path leads to, if that lies beneath one of the directories. Of what does not, nothing is told,
+/// not even whether it is there.
+///
+/// # Errors
+/// `CrossesDevices` for what lies elsewhere.
+pub(super) fn open_linked(directories: &[Arc<Directory>], path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    // A file that is still to come lies where its directory does.
+    let to_come = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    let real = path.canonicalize().ok().or_else(to_come);
+    let within = real.as_ref().and_then(|real| {
+        directories.iter().find_map(|directory| Some((directory, real.strip_prefix(&directory.canonical).ok()?)))
+    });
+    let (directory, below) = within.ok_or(Errno::XDEV)?;
+    open_real(directory, below, flags)
+}
+
+/// Opens a path without links: what has become one meanwhile is not followed.
+fn open_real(directory: &Directory, below: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let handle = directory.handle()?;
+    let (below, flags) = (or_itself(below), flags | OFlags::NOFOLLOW);
+    Ok(if directory.openat2 { resolve(handle, below, flags) } else { walk(handle, below, flags) }?)
+}
+
+fn or_itself(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// Opens `below` beneath a directory that is held open; `path` is where it was found in the configured one. A link
@@ -40,7 +69,7 @@ pub(super) fn open_pinned(
     path: &Path,
     flags: OFlags,
 ) -> io::Result<OwnedFd> {
-    let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+    let below = or_itself(below);
     let opened =
         if directory.openat2 { resolve(pinned, below, flags) } else { walk(pinned, below, flags | OFlags::NOFOLLOW) };
     match opened {
@@ -81,21 +110,15 @@ fn resolve(directory: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Resu
     Err(Errno::AGAIN)
 }
 
-fn open_canonical(
-    directory: &Directory,
-    path: &Path,
-    open: impl FnOnce(&Path) -> io::Result<OwnedFd>,
-) -> io::Result<OwnedFd> {
-    let real = directory.canonical.join(path).canonicalize()?;
-    let below = real.strip_prefix(&directory.canonical).map_err(|_| io::Error::from(Errno::XDEV))?;
-    open(if below.as_os_str().is_empty() { Path::new(".") } else { below })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Old kernels and strict sandboxes have no `openat2`.
+    fn without_openat2(path: &Path) -> Directory {
+        Directory { openat2: false, ..Arc::into_inner(Directory::open(path, false).unwrap()).unwrap() }
+    }
+
     #[test]
     fn the_fallback_stays_inside_too() {
         let temp = tempfile::tempdir().unwrap();
@@ -105,17 +128,12 @@ mod tests {
         std::fs::create_dir(temp.path().join("sub")).unwrap();
         std::fs::write(temp.path().join("sub/data"), "x").unwrap();
         std::os::unix::fs::symlink("sub", temp.path().join("over")).unwrap();
-        let opened = Directory::open(temp.path(), false).unwrap();
-        let directory = Directory {
-            path: opened.path.clone(),
-            canonical: opened.canonical.clone(),
-            handle: opened.handle.try_clone().unwrap(),
-            openat2: false,
-        };
+        let directory = without_openat2(temp.path());
         let check = |path: &str| {
             let path = Path::new(path);
             let opened = open(&directory, path, OFlags::RDONLY).map(drop).map_err(|e| e.kind());
-            let pinned = open_pinned(&directory, directory.as_fd(), path, path, OFlags::RDONLY);
+            let handle = directory.handle().unwrap();
+            let pinned = open_pinned(&directory, handle, path, path, OFlags::RDONLY);
             assert_eq!(pinned.map(drop).map_err(|e| e.kind()), opened);
             opened
         };
@@ -126,5 +144,20 @@ mod tests {
         assert_eq!(check(""), Ok(()));
         assert_eq!(check("out"), Err(io::ErrorKind::CrossesDevices));
         assert_eq!(check("none"), Err(io::ErrorKind::NotFound));
+    }
+    /// What was a directory when its path was resolved may be a link when it is opened.
+    #[test]
+    fn no_part_of_a_resolved_path_is_followed() {
+        let (temp, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("data"), "x").unwrap();
+        std::os::unix::fs::symlink(outside.path(), temp.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("data"), temp.path().join("data")).unwrap();
+        let fallback = without_openat2(temp.path());
+        let with_openat2 = Directory::open(temp.path(), false).unwrap();
+        for directory in [&fallback, &with_openat2] {
+            for path in ["sub/data", "sub", "data"] {
+                assert!(open_real(directory, Path::new(path), OFlags::RDONLY).is_err(), "{path}");
+            }
+        }
     }
 }

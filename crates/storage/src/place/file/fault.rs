@@ -11,10 +11,10 @@ pub(super) fn of_file(doing: &str, location: &Location, e: io::Error) -> Error {
     let error = match e.kind() {
         io::ErrorKind::NotFound => Error::gone(format!("The file {name:?} that holds this data is missing.")),
         io::ErrorKind::PermissionDenied => {
-            Error::forbidden(format!("The server process has no permission to access {name:?} in its storage."))
+            Error::forbidden(format!("{name:?} may not be accessed: the user that girih runs as has no permission."))
         }
         io::ErrorKind::CrossesDevices => Error::forbidden(format!(
-            "{name:?} is a link that leads outside the directories that this server may read."
+            "{name:?} lies, or is a link that leads, outside of the directories that may be read here (of a server: readable_storage)."
         )),
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
             Error::unprocessable(format!("{name:?} is not the kind of file that was expected: {e}."))
@@ -49,7 +49,7 @@ pub(super) fn of_system(e: &io::Error) -> Error {
         Some(Errno::IO) => Error::storage_failed(
             "The storage of this server failed (input/output error). What was acknowledged before is not touched; ask the operator of this server.",
         ),
-        Some(Errno::MFILE | Errno::NFILE) => Error::busy("The server has too many files open. Try again later."),
+        Some(Errno::MFILE | Errno::NFILE) => Error::busy("girih has too many files open. Try again later."),
         _ => Error::internal("Internal server error"),
     }
 }
