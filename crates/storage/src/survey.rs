@@ -28,7 +28,7 @@ const BYTES: &str = "application/octet-stream";
 /// Decides what a file is, from its path and what its name says.
 ///
 /// # Errors
-/// Ends the survey.
+/// Concern the file: it is left out, and told of.
 pub type Hook = Arc<dyn Fn(&Path, Option<&str>) -> Result<Option<String>> + Send + Sync>;
 
 /// How files are told apart and named.
@@ -153,7 +153,7 @@ impl Candidate {
 /// Looks through one directory; what begins with a dot is not seen. Blocks.
 ///
 /// # Errors
-/// `Gone`, `Forbidden` or `TooLarge` for the directory; those of the hook.
+/// `Gone`, `Forbidden` or `TooLarge` for the directory.
 pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed> {
     let mut found = Surveyed::default();
     let (mut entries, odd) = directory.list()?;
@@ -176,14 +176,13 @@ pub fn survey(directory: &Location, options: &SurveyOptions) -> Result<Surveyed>
             }
         }
         match look(&location, &entry.name, options) {
-            Ok(Looked::Candidate(candidate)) => found.candidates.push(candidate),
-            Ok(Looked::Directory) => found.directories.push(Below { key: String::new(), location }),
-            Ok(Looked::Nothing(reason)) => found.skipped.push(skipped(reason)),
+            Looked::Candidate(candidate) => found.candidates.push(candidate),
+            Looked::Directory => found.directories.push(Below { key: String::new(), location }),
+            Looked::Nothing(reason) => found.skipped.push(skipped(reason)),
             // A link that leads nowhere, a file that is gone.
-            Ok(Looked::Fault(e)) => {
+            Looked::Fault(e) => {
                 found.skipped.push(Skipped { fault: Some(e.kind()), ..skipped(e.message().to_owned()) });
             }
-            Err(e) => return Err(e),
         }
     }
     if options.sequences {
@@ -208,9 +207,9 @@ fn leads_back(link: &Location) -> bool {
 /// Looks at one file or directory, which becomes one node. Blocks.
 ///
 /// # Errors
-/// `Unprocessable` when nothing here reads it.
+/// `Unprocessable` when nothing here reads it, `Gone` or `Forbidden` when it cannot be looked at; those of the hook.
 pub fn survey_one(location: &Location, options: &SurveyOptions) -> Result<Option<Candidate>> {
-    match look(location, &location.name(), options)? {
+    match look(location, &location.name(), options) {
         Looked::Candidate(mut candidate) => {
             candidate.key = key_of(&location.name(), options.keep_extensions);
             Ok(Some(candidate))
@@ -232,35 +231,39 @@ enum Looked {
     Fault(Error),
 }
 
-fn look(location: &Location, name: &str, options: &SurveyOptions) -> Result<Looked> {
+fn look(location: &Location, name: &str, options: &SurveyOptions) -> Looked {
     let metadata = match location.metadata() {
         Ok(metadata) => metadata,
-        Err(e) => return Ok(Looked::Fault(e)),
+        Err(e) => return Looked::Fault(e),
     };
     let is_directory = metadata.is_dir();
     if !is_directory && !metadata.is_file() {
-        return Ok(Looked::Nothing("it is neither a file nor a directory".into()));
+        return Looked::Nothing("it is neither a file nor a directory".into());
     }
     if !is_directory
         && !options.only.is_empty()
         && !endings(name).any(|ending| options.only.iter().any(|one| one.eq_ignore_ascii_case(ending)))
     {
-        return Ok(Looked::Nothing("its ending is not among those that were asked for".into()));
+        return Looked::Nothing("its ending is not among those that were asked for".into());
     }
     let by_name = endings(name).find_map(|ending| options.media_types.get(ending).map(String::as_str));
     let by_name = by_name.or_else(|| format::media_type_of(name));
     let media_type = match &options.hook {
-        Some(hook) => hook(&location.absolute(), by_name)?,
-        None => by_name.map(str::to_owned),
+        Some(hook) => hook(&location.absolute(), by_name),
+        None => Ok(by_name.map(str::to_owned)),
+    };
+    let media_type = match media_type {
+        Err(e) => return Looked::Fault(e),
+        Ok(media_type) => media_type,
     };
     let media_type = match media_type {
         Some(media_type) if format::by_media_type(&media_type).is_some_and(|format| !format.opens().is_empty()) => {
             media_type
         }
-        _ if is_directory => return Ok(Looked::Directory),
+        _ if is_directory => return Looked::Directory,
         _ if options.bytes => BYTES.to_owned(),
-        Some(media_type) => return Ok(Looked::Nothing(format!("files of the media type {media_type} cannot be read"))),
-        None => return Ok(Looked::Nothing("its kind is not known; name it with --ext".into())),
+        Some(media_type) => return Looked::Nothing(format!("files of the media type {media_type} cannot be read")),
+        None => return Looked::Nothing("its kind is not known; name it with --ext".into()),
     };
     let member = Member {
         location: location.clone(),
@@ -268,13 +271,13 @@ fn look(location: &Location, name: &str, options: &SurveyOptions) -> Result<Look
         modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
         changed: Changed(metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
     };
-    Ok(Looked::Candidate(Candidate {
+    Looked::Candidate(Candidate {
         key: String::new(),
         media_type,
         members: vec![member],
         is_sequence: false,
         is_directory,
-    }))
+    })
 }
 
 /// Of `a.tar.gz`: `tar.gz` and `gz`.

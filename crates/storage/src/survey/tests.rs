@@ -97,6 +97,27 @@ fn every_name_has_a_key_or_a_reason() {
     assert_eq!((below.directories.len(), &*below.skipped[0].name), (0, "up"));
 }
 
+/// All directories that are found from here, links followed.
+fn walk(place: &Location, prefix: &str, found: &mut Vec<String>) {
+    for below in survey(place, &SurveyOptions::default()).unwrap().directories {
+        let path = format!("{prefix}{}", below.key);
+        found.push(path.clone());
+        walk(&below.location, &format!("{path}/"), found);
+    }
+}
+
+#[test]
+fn links_to_one_another_are_followed_once_on_each_way() {
+    let room = Room::with(&["a/x", "b/x", "c/x"]);
+    for (from, to) in [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b"), ("a", "a"), ("b", "")] {
+        let name = if to.is_empty() { "top" } else { to };
+        symlink(format!("../{to}"), room.0.path().join(from).join(name)).unwrap();
+    }
+    let mut found = Vec::new();
+    walk(&Directory::open(room.0.path(), false).unwrap().root(), "", &mut found);
+    assert_eq!(found, ["a", "a/b", "a/b/c", "b", "b/a", "b/c", "c", "c/b", "c/b/a"]);
+}
+
 #[test]
 fn options_choose_what_is_seen_and_what_it_is() {
     let room = Room::with(&["a.xyz", "b.csv", "c0", "i1.tif", "sub/"]);
@@ -117,4 +138,9 @@ fn options_choose_what_is_seen_and_what_it_is() {
     });
     let found = room.survey(&SurveyOptions { hook: Some(hook), bytes: false, ..all });
     assert_eq!(found.candidates.iter().map(|c| c.key.as_str()).collect::<Vec<_>>(), ["b.csv", "c0", "i"]);
+    let fails: Hook = Arc::new(|_: &Path, _: Option<&str>| Err(Error::unprocessable("no answer")));
+    let found = room.survey(&SurveyOptions { hook: Some(fails), ..SurveyOptions::default() });
+    assert!(found.candidates.is_empty() && found.directories.is_empty());
+    assert!(found.skipped.iter().all(|skipped| skipped.fault == Some(ErrorKind::Unprocessable)));
+    assert_eq!(found.skipped.len(), 5);
 }
