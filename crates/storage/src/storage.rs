@@ -72,10 +72,10 @@ impl Storage {
     pub async fn check_readable(&self, source: &DataSource) -> Result<()> {
         let format = format::by_media_type(&source.mimetype);
         format.filter(|f| f.opens().contains(&source.family())).ok_or_else(|| unreadable(&source.mimetype))?;
-        let assets = source.assets.iter().map(|asset| self.options.places.locate(&asset.data_uri));
-        let locations = assets.collect::<Result<Vec<_>>>()?;
+        let places = self.options.places.clone();
+        let uris: Vec<String> = source.assets.iter().map(|asset| asset.data_uri.clone()).collect();
         blocking(move || {
-            locations.iter().try_for_each(|location| match location.metadata() {
+            uris.iter().try_for_each(|uri| match places.locate(uri)?.metadata() {
                 Err(e) if e.kind() == ErrorKind::Gone => Ok(()),
                 looked => looked.map(drop),
             })

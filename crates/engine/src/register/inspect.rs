@@ -3,6 +3,8 @@
 use futures::stream::{self, StreamExt};
 use girih_model::{DataSource, Management, NodePath, Result};
 use girih_storage::Storage;
+use girih_storage::format::Files;
+use girih_storage::pool::blocking;
 use girih_storage::survey::{Candidate, Member};
 
 use crate::bulk::BulkItem;
@@ -28,7 +30,7 @@ pub(super) async fn inspect(storage: &Storage, parent: &NodePath, candidate: Can
 }
 
 async fn look(storage: &Storage, parent: &NodePath, candidate: &Candidate) -> Result<BulkItem> {
-    let files = candidate.files();
+    let files = files_of(candidate).await?;
     let found = storage.inspect(&files).await?;
     let family = found.structure.family();
     let source = DataSource {
@@ -51,6 +53,12 @@ async fn look(storage: &Storage, parent: &NodePath, candidate: &Candidate) -> Re
     Ok(BulkItem { parent: parent.clone(), create })
 }
 
+/// As they are registered: of a long sequence, that takes a while.
+async fn files_of(candidate: &Candidate) -> Result<Files> {
+    let candidate = candidate.clone();
+    blocking(move || Ok(candidate.files())).await
+}
+
 /// The files of a sequence by their structures, in the order in which these first come. The one with the most files
 /// keeps the name, the others have that of their first file.
 async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Vec<Inspected> {
@@ -58,7 +66,10 @@ async fn split(storage: &Storage, parent: &NodePath, candidate: Candidate) -> Ve
     let mut failed = Vec::new();
     let alone = |member: Member| Candidate { members: vec![member], ..candidate.clone() };
     let ones: Vec<Candidate> = candidate.members.iter().cloned().map(alone).collect();
-    let looked = stream::iter(ones).map(async |one| (storage.inspect(&one.files()).await, one));
+    let looked = stream::iter(ones).map(async |one| match files_of(&one).await {
+        Ok(files) => (storage.inspect(&files).await, one),
+        Err(e) => (Err(e), one),
+    });
     let mut looked = looked.buffered(AT_ONCE);
     while let Some((found, one)) = looked.next().await {
         match found {
