@@ -24,6 +24,8 @@ pub struct AssetFile {
 }
 
 impl AssetFile {
+    /// # Errors
+    /// `Internal` when the file does not tell its size.
     pub fn new(file: File, name: String) -> Result<Self> {
         let metadata = file.metadata().internal(|| format!("reading the size of the asset {name}"))?;
         let media_type = mime_guess::from_path(&name).first_or_octet_stream().to_string();
@@ -45,6 +47,9 @@ pub struct AssetDeleted {
 
 impl Engine {
     /// A page of the assets of a node's data source, and how many there are.
+    ///
+    /// # Errors
+    /// `Forbidden` without the permission to read metadata, `NotFound` for the node.
     pub async fn assets(&self, caller: &Caller, path: &NodePath, offset: u64, limit: u64) -> Result<(Vec<Asset>, u64)> {
         caller.require(&[Permission::ReadMetadata])?;
         let (mount, node) = self.find_node(path, "listing assets").await?;
@@ -56,6 +61,11 @@ impl Engine {
     }
 
     /// Opens an asset, or the file at `relative` below a directory asset.
+    ///
+    /// # Errors
+    /// `Forbidden` without the permission to read data, when raw files are not to be had here, or when the file may not
+    /// be read; `NotFound` for the node and the asset; `Malformed` when `relative` does not go with it, or leads out;
+    /// `Gone` when the file is.
     pub async fn asset_file(
         &self,
         caller: &Caller,
@@ -80,6 +90,9 @@ impl Engine {
     }
 
     /// Relative paths of all files below a directory asset, sorted.
+    ///
+    /// # Errors
+    /// Those of [`Engine::asset_file`]; `Malformed` for a file, `TooLarge` when there are more than a million.
     pub async fn asset_manifest(&self, caller: &Caller, path: &NodePath, id: i64) -> Result<Vec<String>> {
         caller.require(&[Permission::ReadData])?;
         let (mount, _, _, asset) = self.find_asset(path, id).await?;
@@ -89,6 +102,11 @@ impl Engine {
         mount.storage.manifest(&asset).await
     }
 
+    /// Takes an asset from a node, with its bytes if they are ours and no other node has it.
+    ///
+    /// # Errors
+    /// `Forbidden` without the permission to delete, or when raw files are not to be had here; `NotFound` for the node
+    /// and the asset; `Conflict` when bytes of ours would be lost although it is `external_only`; `StorageFailed`.
     pub async fn delete_asset(
         &self,
         caller: &Caller,
