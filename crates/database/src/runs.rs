@@ -16,6 +16,8 @@ use crate::fault::Sqlx;
 const LEAST: usize = 64;
 /// Bytes of names that one row may unpack to.
 const MOST: u64 = 1 << 28;
+/// So many are packed and unpacked at once.
+const AT_ONCE: usize = 1000;
 
 /// Whether the assets can be one row: files of one directory, whose numbers follow each other.
 pub(crate) fn is_run(assets: &[Asset]) -> bool {
@@ -52,7 +54,7 @@ impl Database {
     pub(crate) async fn is_in_run(&self, uri: &str) -> Result<bool> {
         let rows = sqlx::query("SELECT * FROM asset_run WHERE directory = ?").bind(cut(uri).0);
         for row in rows.fetch_all(&self.readers).await.sql("looking up a run of assets")? {
-            if assets_of(&row)?.iter().any(|asset| asset.data_uri == uri) {
+            if assets_of(row).await?.iter().any(|asset| asset.data_uri == uri) {
                 return Ok(true);
             }
         }
@@ -80,6 +82,8 @@ async fn reserve_ids(db: &mut SqliteConnection, count: i64) -> Result<i64> {
 /// Records assets with ids that follow each other.
 async fn put(db: &mut SqliteConnection, source: i64, position: i64, assets: &[Asset]) -> Result<()> {
     let Some(first) = assets.first() else { return Ok(()) };
+    let lines = lines_of(assets);
+    let files = unhurried(assets.len(), move || pack(&lines)).await?;
     let put = sqlx::query(
         "INSERT INTO asset_run (data_source, position, first_id, count, parameter, first_num, directory, files) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -91,15 +95,15 @@ async fn put(db: &mut SqliteConnection, source: i64, position: i64, assets: &[As
         .bind(&first.parameter)
         .bind(first.num.map(|num| num as i64))
         .bind(cut(&first.data_uri).0)
-        .bind(pack(assets)?)
+        .bind(files)
         .execute(db)
         .await
         .sql("adding a run of assets")?;
     Ok(())
 }
 
-/// Lines of a name and a size, compressed.
-fn pack(assets: &[Asset]) -> Result<Vec<u8>> {
+/// Lines of a name and a size.
+fn lines_of(assets: &[Asset]) -> String {
     let mut lines = String::new();
     for asset in assets {
         lines.push_str(cut(&asset.data_uri).1);
@@ -107,18 +111,35 @@ fn pack(assets: &[Asset]) -> Result<Vec<u8>> {
         lines.push_str(&asset.size.map(|size| size.to_string()).unwrap_or_default());
         lines.push('\n');
     }
+    lines
+}
+
+fn pack(lines: &str) -> Result<Vec<u8>> {
     zstd::bulk::compress(lines.as_bytes(), zstd::DEFAULT_COMPRESSION_LEVEL)
         .internal(|| "packing names of assets".into())
 }
 
 /// The assets of a row.
-pub(crate) fn assets_of(row: &SqliteRow) -> Result<Vec<Asset>> {
-    let lines = unpack(row)?;
-    let assets = lines.lines().zip(0..).map(|(line, n)| nth(row, line, n)).collect::<Result<Vec<_>>>()?;
-    if assets.len() as i64 != row.get::<i64, _>("count") {
-        return Err(damaged());
+pub(crate) async fn assets_of(row: SqliteRow) -> Result<Vec<Asset>> {
+    let count = count_of(&row);
+    let unpacked = move || {
+        let lines = unpack(&row)?;
+        lines.lines().zip(0..).map(|(line, n)| nth(&row, line, n)).collect::<Result<Vec<_>>>()
+    };
+    let assets = unhurried(count, unpacked).await?;
+    if assets.len() != count { Err(damaged()) } else { Ok(assets) }
+}
+
+fn count_of(row: &SqliteRow) -> usize {
+    usize::try_from(row.get::<i64, _>("count")).unwrap_or_default()
+}
+
+/// What takes long for many assets is not done on a thread of the reactor.
+async fn unhurried<T: Send + 'static>(count: usize, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if count <= AT_ONCE {
+        return work();
     }
-    Ok(assets)
+    tokio::task::spawn_blocking(work).await.internal(|| "packing or unpacking a run of assets".into())?
 }
 
 fn unpack(row: &SqliteRow) -> Result<String> {
@@ -155,8 +176,8 @@ pub(crate) async fn find(db: &mut SqliteConnection, node: NodeId, asset: i64) ->
     let row = row.bind(asset).bind(node.0).fetch_optional(db).await.sql("reading an asset")?;
     let Some(row) = row else { return Ok(None) };
     let n = asset - row.get::<i64, _>("first_id");
-    let lines = unpack(&row)?;
-    lines.lines().nth(n as usize).map(|line| nth(&row, line, n)).transpose()
+    let count = count_of(&row);
+    unhurried(count, move || unpack(&row)?.lines().nth(n as usize).map(|line| nth(&row, line, n)).transpose()).await
 }
 
 /// Takes an asset out of the run of a node's data source that has it: what is before and after it stays, with its ids.
@@ -168,8 +189,9 @@ pub(crate) async fn take(db: &mut SqliteConnection, node: NodeId, asset: i64) ->
     let row = row.bind(asset).bind(node.0).fetch_optional(&mut *db).await.sql("taking an asset from a run")?;
     let Some(row) = row else { return Ok(None) };
     let (source, position): (i64, i64) = (row.get("data_source"), row.get("position"));
-    let mut assets = assets_of(&row)?;
-    let after = assets.split_off((asset - row.get::<i64, _>("first_id") + 1) as usize);
+    let first: i64 = row.get("first_id");
+    let mut assets = assets_of(row).await?;
+    let after = assets.split_off((asset - first + 1) as usize);
     let taken = assets.pop();
     put(db, source, position, &assets).await?;
     put(db, source, position + assets.len() as i64 + 1, &after).await?;

@@ -157,7 +157,7 @@ pub(crate) async fn of(db: &mut SqliteConnection, ids: &[NodeId]) -> Result<Vec<
         query.push(") ORDER BY d.id, r.position");
         let rows = query.build().fetch_all(&mut *db).await.sql("reading runs of assets")?;
         let mut inserted = (0, 0);
-        for row in &rows {
+        for row in rows {
             let (node, source): (i64, i64) = (row.get("node"), row.get("data_source"));
             let Some(place) = ids.iter().position(|id| id.0 == node) else { continue };
             let sources = &mut found[batch * BATCH + place];
@@ -165,8 +165,8 @@ pub(crate) async fn of(db: &mut SqliteConnection, ids: &[NodeId]) -> Result<Vec<
             if inserted.0 != source {
                 inserted = (source, 0);
             }
-            let run = runs::assets_of(row)?;
             let at = inserted.1 + row.get::<i64, _>("before") as usize;
+            let run = runs::assets_of(row).await?;
             inserted.1 += run.len();
             source_of_run.assets.splice(at..at, run);
         }

@@ -72,7 +72,8 @@ impl Format for Sequence {
     /// Every file is looked into: all frames must be alike.
     async fn inspect(&self, files: &super::Files, places: &Places) -> Result<Inspected> {
         let frames = self.0;
-        let files = files.locate(places)?;
+        let (files, places) = (files.clone(), places.clone());
+        let files = blocking(move || files.locate(&places)).await?;
         let count = files.len() as u64;
         let first = files[0].clone();
         let first = blocking(move || frames.inspect(&first)).await?;
@@ -94,13 +95,13 @@ impl Format for Sequence {
         let Structure::Array(structure) = &source.structure else {
             return Err(Error::unprocessable("A sequence of files holds an array."));
         };
-        let mut assets: Vec<_> = source.assets.iter().collect();
-        assets.sort_by_key(|asset| asset.num);
-        let files = assets.into_iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
-        let leading = leading(&structure.shape, files.len() as u64)?;
+        let leading = leading(&structure.shape, source.assets.len() as u64)?;
+        let (mut assets, places) = (source.assets.clone(), places.clone());
         let frame = ArrayStructure::new(structure.dtype.clone(), structure.shape[leading..].to_vec());
         let (frames, structure) = (self.0, structure.clone());
         let files = blocking(move || {
+            assets.sort_by_key(|asset| asset.num);
+            let files = assets.iter().map(|asset| places.locate(&asset.data_uri)).collect::<Result<Vec<_>>>()?;
             let first = files.first().ok_or_else(|| Error::unprocessable("A sequence has at least one file."))?;
             let mut grid = vec![1; leading];
             grid.extend(frames.grid(first, &frame)?);
