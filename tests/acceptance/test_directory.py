@@ -251,6 +251,33 @@ def test_nothing_outside_is_registered(files, start, girih):
     assert not {"out", "etc"} & set(inside.client())
 
 
+def test_a_directory_may_be_registered_by_a_link(files, start, girih, tmp_path):
+    (tmp_path / "link").symlink_to(files)
+    server = start("catalog", "--read", files)
+    assert girih("register", server.url, tmp_path / "link").returncode == 0
+    client = server.client()
+    assert everything(client) == ALL
+    np.testing.assert_array_equal(client["frame"].read()[:, 0, 0], [1, 2, 10])
+    np.testing.assert_array_equal(client["sub/deep/tree/g/x"].read(), np.arange(4))
+    # Where it leads to is looked at each time.
+    shutil.copytree(files, tmp_path / "elsewhere")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with server.http() as http:
+        assert http.get("/array/full/sub/x").status_code == 403
+        assert http.get("/table/full/table").status_code == 403
+    assert girih("register", server.url, tmp_path / "link", "--prefix", "other").returncode == 1
+
+
+def test_a_hook_that_fails_for_a_file_spoils_no_other(files, start, girih, tmp_path):
+    naming = "def hook(path, guess):\n    assert path.name != 'table.csv', 'odd'\n    return guess\n"
+    (tmp_path / "naming.py").write_text(naming)
+    server = start("catalog", "--read", files)
+    done = girih("register", server.url, files, "--mimetype-hook", "naming:hook", cwd=tmp_path)
+    assert done.returncode == 1 and "naming:hook has ended" in done.stderr, done
+    assert everything(server.client()) == [path for path in ALL if path != "table"]
+
+
 def test_long_sequences_are_listed_in_pages(files, start, girih):
     for n in range(12, 1012):
         (files / f"frame{n}.tif").write_bytes((files / "frame1.tif").read_bytes())
