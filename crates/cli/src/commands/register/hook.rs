@@ -22,7 +22,11 @@ for part in name.split('.'):
     hook = getattr(hook, part)
 for line in sys.stdin:
     asked = json.loads(line)
-    print(json.dumps(hook(pathlib.Path(asked['path']), asked['mimetype'])), flush=True)
+    try:
+        answer = hook(pathlib.Path(asked['path']), asked['mimetype'])
+    except Exception as e:
+        answer = {'error': f'{type(e).__name__}: {e}'}
+    print(json.dumps(answer), flush=True)
 ";
 
 /// How long one waits for an answer.
@@ -43,6 +47,9 @@ struct State {
     talk: Option<Talk>,
     failures: u32,
 }
+
+/// A media type, none, or why it cannot be said.
+type Answer = std::result::Result<Option<String>, String>;
 
 struct Talk {
     child: Child,
@@ -76,9 +83,9 @@ impl Program {
         };
         let answered = talk.and_then(|mut talk| Ok((talk.ask(path, guess, self.patience)?, talk)));
         match answered {
-            Ok((media_type, talk)) => {
+            Ok((answer, talk)) => {
                 *state = State { talk: Some(talk), failures: 0 };
-                Ok(media_type)
+                answer.map_err(|e| fault(&format!("failed: {e}")))
             }
             Err(why) => {
                 state.failures += 1;
@@ -109,12 +116,9 @@ impl Talk {
         Ok(Self { child, to, from: receive })
     }
 
-    fn ask(
-        &mut self,
-        path: &Path,
-        guess: Option<&str>,
-        patience: Duration,
-    ) -> std::result::Result<Option<String>, String> {
+    /// # Errors
+    /// When it is of no use any more.
+    fn ask(&mut self, path: &Path, guess: Option<&str>, patience: Duration) -> std::result::Result<Answer, String> {
         let question = json!({ "path": path.to_string_lossy(), "mimetype": guess });
         let ended = || "has ended".to_owned();
         writeln!(self.to, "{question}").and_then(|()| self.to.flush()).map_err(|_| ended())?;
@@ -129,8 +133,9 @@ impl Talk {
             return Err(ended());
         }
         match serde_json::from_str(&answer) {
-            Ok(Value::Null) => Ok(None),
-            Ok(Value::String(media_type)) => Ok(Some(media_type)),
+            Ok(Value::Null) => Ok(Ok(None)),
+            Ok(Value::String(media_type)) => Ok(Ok(Some(media_type))),
+            Ok(Value::Object(answer)) if answer.contains_key("error") => Ok(Err(answer["error"].to_string())),
             _ => Err(format!("answered {:?}, which is neither a text nor null", answer.trim_end())),
         }
     }
@@ -170,6 +175,10 @@ mod tests {
         let program = program.unwrap();
         assert_eq!(program.ask(Path::new("/a"), None).unwrap().as_deref(), Some("text/csv"));
         assert_eq!(program.ask(Path::new("/secret"), Some("x/y")).unwrap(), None);
+        let fails = Program::start(r#"while read line; do echo '{"error": "odd"}'; done"#).unwrap();
+        for _ in 0..=MAX_FAILURES {
+            assert!(fails.ask(Path::new("/a"), None).unwrap_err().message().contains("failed: \"odd\""));
+        }
         let odd = Program::start("echo nonsense").unwrap();
         assert!(odd.ask(Path::new("/a"), None).unwrap_err().message().contains("nonsense"));
     }
