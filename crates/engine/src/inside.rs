@@ -16,6 +16,9 @@ use crate::Entry;
 use crate::find::entry_above;
 use crate::search::{SearchReply, SearchRequest};
 
+/// Children that are opened at once.
+pub(crate) const BATCH: usize = 256;
+
 /// Lists or searches the children of a container in a file.
 pub(crate) async fn search(
     path: &NodePath,
@@ -32,19 +35,16 @@ pub(crate) async fn search(
         sort_keys(&mut keys, &request.sort);
         let count = keys.len();
         let (page, next) = cut(keys, request)?;
-        let mut entries = Vec::with_capacity(page.len());
-        for key in page {
-            entries.push(match request.want.only_names {
-                true => entry_above(path.child(&key)?, 0),
-                false => child(path, dataset, &key).await?,
-            });
-        }
+        let entries = match request.want.only_names {
+            true => page.iter().map(|key| Ok(entry_above(path.child(key)?, 0))).collect::<Result<_>>()?,
+            false => entries(path, dataset, &page).await?,
+        };
         return Ok(SearchReply { entries, next, count: Count::Exactly(count as u64) });
     }
-    let mut entries = matching(path, dataset, keys, &request.filter).await?;
-    sort_entries(&mut entries, &request.sort);
-    let count = Count::Exactly(entries.len() as u64);
-    let (entries, next) = cut(entries, request)?;
+    let mut found = matching(path, dataset, &keys, &request.filter).await?;
+    sort_entries(&mut found, &request.sort);
+    let count = Count::Exactly(found.len() as u64);
+    let (entries, next) = cut(found, request)?;
     Ok(SearchReply { entries, next, count })
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn distinct(
     filter: &Filter,
     wants: &DistinctWants,
 ) -> Result<Distinct> {
-    let entries = matching(path, dataset, keys(path, dataset).await?, filter).await?;
+    let entries = matching(path, dataset, &keys(path, dataset).await?, filter).await?;
     let counts = wants.counts;
     let metadata = wants.metadata.iter().map(|key| {
         let values = entries.iter().map(|entry| key.find(&entry.metadata.to_value()).cloned().unwrap_or(Value::Null));
@@ -95,20 +95,16 @@ pub(crate) async fn keys(path: &NodePath, dataset: &Arc<dyn Dataset>) -> Result<
     Ok(keys)
 }
 
-async fn matching(
-    path: &NodePath,
-    dataset: &Arc<dyn Dataset>,
-    keys: Vec<String>,
-    filter: &Filter,
-) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for key in keys {
-        let entry = child(path, dataset, &key).await?;
-        if passes(filter, &key, &entry)? {
-            entries.push(entry);
+async fn matching(path: &NodePath, dataset: &Arc<dyn Dataset>, keys: &[String], filter: &Filter) -> Result<Vec<Entry>> {
+    let mut matching = Vec::new();
+    for some in keys.chunks(BATCH) {
+        for entry in entries(path, dataset, some).await? {
+            if passes(filter, entry.path.key(), &entry)? {
+                matching.push(entry);
+            }
         }
     }
-    Ok(entries)
+    Ok(matching)
 }
 
 pub(crate) fn passes(filter: &Filter, key: &str, entry: &Entry) -> Result<bool> {
@@ -116,17 +112,29 @@ pub(crate) fn passes(filter: &Filter, key: &str, entry: &Entry) -> Result<bool> 
     filter.matches(&Facts { key, metadata: &metadata, specs: &entry.specs, family: entry.family })
 }
 
-async fn child(path: &NodePath, dataset: &Arc<dyn Dataset>, key: &str) -> Result<Entry> {
-    let path = path.child(key)?;
-    Ok(match open_child(dataset, key).await {
-        Ok(child) => entry(path, &child).await,
-        Err(e) => broken(path, &e),
-    })
+/// The children that have these keys.
+async fn entries(path: &NodePath, dataset: &Arc<dyn Dataset>, keys: &[String]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(keys.len());
+    for some in keys.chunks(BATCH) {
+        for (key, child) in some.iter().zip(open_children(dataset, some).await?) {
+            let path = path.child(key)?;
+            entries.push(match child {
+                Ok(child) => entry(path, &child).await,
+                Err(e) => broken(path, &e),
+            });
+        }
+    }
+    Ok(entries)
 }
 
-/// A child that is listed.
-pub(crate) async fn open_child(dataset: &Arc<dyn Dataset>, key: &str) -> Result<Arc<dyn Dataset>> {
-    dataset.child(key).await?.ok_or_else(|| Error::gone(format!("{key:?} is not there any more.")))
+/// Children that are listed, in the order of their keys.
+pub(crate) async fn open_children(
+    dataset: &Arc<dyn Dataset>,
+    keys: &[String],
+) -> Result<Vec<Result<Arc<dyn Dataset>>>> {
+    let gone = |key: &String| Error::gone(format!("{key:?} is not there any more."));
+    let children = dataset.children(keys).await?;
+    Ok(keys.iter().zip(children).map(|(key, child)| child.and_then(|child| child.ok_or_else(|| gone(key)))).collect())
 }
 
 /// Something in a file, as its callers see it.

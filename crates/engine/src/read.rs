@@ -117,7 +117,7 @@ struct Frame {
 
 enum Level {
     Catalog { id: NodeId, page: VecDeque<Node>, next: Option<Page> },
-    File { dataset: Arc<dyn Dataset>, keys: VecDeque<String> },
+    File { dataset: Arc<dyn Dataset>, keys: VecDeque<String>, open: VecDeque<(String, Result<Arc<dyn Dataset>>)> },
 }
 
 impl Level {
@@ -128,7 +128,7 @@ impl Level {
 
     async fn of_file(path: &NodePath, dataset: Arc<dyn Dataset>) -> Result<Self> {
         let keys = inside::keys(path, &dataset).await?.into();
-        Ok(Self::File { dataset, keys })
+        Ok(Self::File { dataset, keys, open: VecDeque::new() })
     }
 }
 
@@ -161,12 +161,18 @@ impl Walk {
                         continue;
                     }
                 }
-                Level::File { dataset, keys } => {
-                    if let Some(key) = keys.pop_front() {
-                        if fields.is_none_or(|fields| fields.contains(&key)) {
-                            let (path, dataset) = (frame.path.child(&key)?, dataset.clone());
-                            return self.of_file(path, dataset, &key).await.map(Some);
-                        }
+                Level::File { dataset, keys, open } => {
+                    if let Some((key, child)) = open.pop_front() {
+                        let path = frame.path.child(&key)?;
+                        return self.of_file(path, child).await.map(Some);
+                    }
+                    if let Some(fields) = fields {
+                        keys.retain(|key| fields.contains(key));
+                    }
+                    if !keys.is_empty() {
+                        let some: Vec<_> = keys.drain(..keys.len().min(inside::BATCH)).collect();
+                        let children = inside::open_children(dataset, &some).await?;
+                        *open = some.into_iter().zip(children).collect();
                         continue;
                     }
                 }
@@ -192,8 +198,8 @@ impl Walk {
         Ok(self.entered(path, level, node.metadata, node.specs, structure, read))
     }
 
-    async fn of_file(&mut self, path: NodePath, parent: Arc<dyn Dataset>, key: &str) -> Result<TreeEntry> {
-        let dataset = match inside::open_child(&parent, key).await {
+    async fn of_file(&mut self, path: NodePath, child: Result<Arc<dyn Dataset>>) -> Result<TreeEntry> {
+        let dataset = match child {
             Ok(dataset) => dataset,
             Err(e) => return Ok(self.entered(path, None, inside::reason(&e), Vec::new(), None, None)),
         };

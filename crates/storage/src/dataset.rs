@@ -10,6 +10,9 @@ use girih_model::{ArrayStructure, Data, Error, Json, Part, Result, Selection, Sp
 use crate::format::zarr::Stored;
 pub use crate::place::file::WriteId;
 
+/// What a container has under a key, if anything.
+pub type Child = Result<Option<Arc<dyn Dataset>>>;
+
 /// An open data source, or a part of one that has a name (a column, a group in a file).
 #[async_trait]
 pub trait Dataset: Send + Sync {
@@ -57,8 +60,20 @@ pub trait Dataset: Send + Sync {
     ///
     /// # Errors
     /// When there is such a child that cannot be opened: `Gone` for a link that leads nowhere.
-    async fn child(&self, _key: &str) -> Result<Option<Arc<dyn Dataset>>> {
+    async fn child(&self, _key: &str) -> Child {
         Ok(None)
+    }
+
+    /// Several children, in the order of `keys`: where looking one up costs more than opening it, all of them cost one look.
+    ///
+    /// # Errors
+    /// When the container itself cannot be read any more.
+    async fn children(&self, keys: &[String]) -> Result<Vec<Child>> {
+        let mut children = Vec::with_capacity(keys.len());
+        for key in keys {
+            children.push(self.child(key).await);
+        }
+        Ok(children)
     }
 }
 

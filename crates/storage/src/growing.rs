@@ -9,7 +9,7 @@ use girih_model::{
     ArrayData, ArrayStructure, Data, Error, ErrorKind, Json, Result, Selection, Spec, Structure, TableData,
 };
 
-use crate::dataset::{Dataset, StoredBytes, Write};
+use crate::dataset::{Child, Dataset, StoredBytes, Write};
 use crate::format::zarr::Stored;
 use crate::place::Location;
 
@@ -60,6 +60,13 @@ pub(crate) struct Growing {
     pub(crate) files: Files,
 }
 
+impl Growing {
+    fn judged(&self, child: Child) -> Child {
+        let child = child.and_then(|child| child.map(sound).transpose()).map_err(|e| self.files.judge(e))?;
+        Ok(child.map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
+    }
+}
+
 #[async_trait]
 impl Dataset for Growing {
     fn structure(&self) -> Structure {
@@ -106,10 +113,12 @@ impl Dataset for Growing {
         self.dataset.keys().await.map_err(|e| self.files.judge(e))
     }
 
-    async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
-        let child = self.dataset.child(key).await.and_then(|child| child.map(sound).transpose());
-        Ok(child
-            .map_err(|e| self.files.judge(e))?
-            .map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
+    async fn child(&self, key: &str) -> Child {
+        self.judged(self.dataset.child(key).await)
+    }
+
+    async fn children(&self, keys: &[String]) -> Result<Vec<Child>> {
+        let children = self.dataset.children(keys).await.map_err(|e| self.files.judge(e))?;
+        Ok(children.into_iter().map(|child| self.judged(child)).collect())
     }
 }

@@ -39,6 +39,7 @@ use crate::place::{Location, Places};
 use crate::pool::blocking;
 use container::Source;
 use index::{Entry, Index, Layout};
+use walk::Object;
 
 /// Stretches of a contiguous dataset that are read as one, in bytes.
 const PIECE: u64 = 256 << 10;
@@ -138,9 +139,18 @@ pub(super) struct H5Dataset {
 }
 
 impl H5Dataset {
-    fn new(location: Location, path: String, structure: ArrayStructure, places: &Places) -> Result<Self> {
-        let file = location.open_file()?;
-        let index = Index::of(&file, &location, &path)?;
+    fn new(object: &Object, structure: ArrayStructure, places: &Places) -> Result<Self> {
+        let (location, path) = (object.file.location.clone(), object.path.clone());
+        Self::with_index(location, path, structure, &*Index::of_object(object)?, places)
+    }
+
+    fn with_index(
+        location: Location,
+        path: String,
+        structure: ArrayStructure,
+        index: &Index,
+        places: &Places,
+    ) -> Result<Self> {
         let packed = match &index.item {
             Ok(Item::Gaps(dtype, _)) => dtype.itemsize(),
             _ => index.itemsize,
@@ -153,7 +163,7 @@ impl H5Dataset {
                 index.shape, packed
             )));
         }
-        let grid = grid(&index, &structure);
+        let grid = grid(index, &structure);
         let nbytes = chunked::chunk_bytes(&grid, index.itemsize)?;
         let mut hasher = DefaultHasher::new();
         (&path, &grid).hash(&mut hasher);
@@ -188,7 +198,7 @@ impl H5Dataset {
             ));
         }
         let structure = ArrayStructure::new(dtype.clone(), index.shape.clone());
-        Ok((len, Self::new(location, path.to_owned(), structure, places)?))
+        Ok((len, Self::with_index(location, path.to_owned(), structure, &index, places)?))
     }
 
     /// # Errors

@@ -7,9 +7,9 @@ use girih_model::structure::ContainerStructure;
 use girih_model::{Data, Error, Json, Result, Selection, Spec, Structure};
 
 use super::dataset::{self, Described};
-use super::walk::{Kind, Object, Opened};
+use super::walk::{Kind, Members, Object, Opened};
 use super::{attributes, netcdf4};
-use crate::dataset::Dataset;
+use crate::dataset::{Child, Dataset};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
@@ -90,6 +90,37 @@ fn opened(source: Source, path: String, object: Object, above: Arc<Vec<Object>>)
     }
 }
 
+/// What a group has under several keys: the file is opened once for them, and the group walked once. May block.
+fn members(
+    source: &Source,
+    path: &str,
+    group: &Object,
+    above: &Arc<Vec<Object>>,
+    keys: &[String],
+) -> Result<Vec<Child>> {
+    // It may have grown.
+    let now = Object { file: Opened::open(group.file.location.clone())?, ..group.clone() };
+    let members = now.members()?;
+    Ok(keys.iter().map(|key| member(source, path, &now, &members, above, key)).collect())
+}
+
+fn member(
+    source: &Source,
+    path: &str,
+    group: &Object,
+    members: &Members,
+    above: &Arc<Vec<Object>>,
+    key: &str,
+) -> Child {
+    let name = if source.is_netcdf { netcdf4::link(group, members, key) } else { Some(key.to_owned()) };
+    let Some(link) = name.and_then(|name| members.find(&name)) else { return Ok(None) };
+    let child = group.linked(link, &source.places)?;
+    if above.iter().any(|group| group.is(&child)) {
+        return Err(Error::gone(format!("The link {key:?} leads back to a group that it lies in.")));
+    }
+    opened(source.clone(), format!("{path}/{key}"), child, above.clone()).map(Some)
+}
+
 #[async_trait]
 impl Dataset for H5Group {
     fn structure(&self) -> Structure {
@@ -119,22 +150,74 @@ impl Dataset for H5Group {
     }
 
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
-        let (source, object, key) = (self.source.clone(), self.object.clone(), key.to_owned());
-        if key == "." {
-            return Ok(None);
-        }
-        let (path, mut above) = (format!("{}/{key}", self.path), self.above.to_vec());
-        blocking(move || {
-            let here = Object { file: Opened::open(object.file.location.clone())?, ..object.clone() };
-            let link = if source.is_netcdf { netcdf4::link(&here, &key)? } else { Some(key.clone()) };
-            let Some(link) = link else { return Ok(None) };
-            let Some(child) = here.at(&link, &source.places)? else { return Ok(None) };
-            above.push(object);
-            if above.iter().any(|group| group.is(&child)) {
-                return Err(Error::gone(format!("The link {key:?} leads back to a group that it lies in.")));
-            }
-            opened(source, path, child, Arc::new(above)).map(Some)
+        self.children(&[key.to_owned()]).await?.pop().unwrap_or(Ok(None))
+    }
+
+    async fn children(&self, keys: &[String]) -> Result<Vec<Child>> {
+        let (source, path, object) = (self.source.clone(), self.path.clone(), self.object.clone());
+        let above: Vec<_> = self.above.iter().cloned().chain([object.clone()]).collect();
+        let keys = keys.to_owned();
+        blocking(move || members(&source, &path, &object, &Arc::new(above), &keys)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::FutureExt;
+    use futures::stream::{self, StreamExt};
+    use girih_model::data::TreeData;
+    use girih_model::{ArrayData, ArrayStructure, DType, Family, TreeEntry};
+
+    use super::*;
+    use crate::format::conversion::gather;
+    use crate::format::hdf5::Hdf5;
+    use crate::format::{EncodeOptions, Format};
+    use crate::place::Directory;
+
+    fn array(n: usize) -> Result<TreeEntry> {
+        let structure = ArrayStructure::new(DType::of("u1"), vec![1]);
+        let read = || {
+            let data = Data::Array(ArrayData::whole(DType::of("u1"), vec![1], vec![7]));
+            async { Ok(data) }.boxed()
+        };
+        Ok(TreeEntry {
+            keys: vec![format!("{n:05}")],
+            family: Family::Array,
+            metadata: Json::parse("{\"a\": 1}").unwrap(),
+            specs: Vec::new(),
+            structure: Some(Structure::Array(structure)),
+            read: Some(Arc::new(read)),
         })
-        .await
+    }
+
+    /// Calls that have read, of this thread.
+    fn reads() -> usize {
+        let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        counted.lines().find_map(|line| line.strip_prefix("syscr: ")).unwrap().parse().unwrap()
+    }
+
+    /// Calls that read it takes to open some of the children of a group.
+    async fn cost(children: usize, opened: usize) -> usize {
+        let temp = tempfile::tempdir().unwrap();
+        let entries = stream::iter((0..children).map(array)).boxed();
+        let tree = Data::Tree(TreeData { metadata: Json::object(), entries });
+        let encoded = Hdf5.encode(tree, &EncodeOptions::default()).await.unwrap();
+        std::fs::write(temp.path().join("x.h5"), gather(encoded.body).await.unwrap()).unwrap();
+        let file = Directory::open(temp.path(), false).unwrap().root().child("x.h5").unwrap();
+        let source = Source { files: Arc::new(vec![file]), places: Places::default(), is_netcdf: false };
+        let group = source.object("").unwrap();
+        let (keys, _) = keys(&source, &group).unwrap();
+        let before = reads();
+        let found = members(&source, "", &group, &Arc::default(), &keys[..opened]).unwrap();
+        assert!(found.into_iter().all(|child| child.unwrap().unwrap().structure().as_array().is_some()));
+        reads() - before
+    }
+
+    #[tokio::test]
+    async fn a_group_is_walked_once_for_all_of_its_children() {
+        let each = |all: usize, one: usize| (all - one) as f64 / 10.0;
+        let large = each(cost(3000, 11).await, cost(3000, 1).await);
+        let small = each(cost(20, 11).await, cost(20, 1).await);
+        assert!(large < small + 1.0, "{large} reads for each child of many, {small} of few");
     }
 }

@@ -21,7 +21,7 @@ use super::{H5Array, H5Dataset, attributes, netcdf4, text, virtual_dataset};
 use crate::dataset::{Dataset, positions};
 use crate::format::chunked;
 use crate::format::reshaped::reshaped;
-use crate::place::{Location, Places};
+use crate::place::Places;
 
 /// A dataset: its structure over all files, and its attributes in the first.
 pub(super) struct Described {
@@ -207,12 +207,12 @@ pub(super) fn open(described: Described, places: &Places) -> Result<Arc<dyn Data
 }
 
 /// Opens a dataset that has the fill value where the structure goes beyond it.
-fn padded(mut objects: Vec<Object>, structure: ArrayStructure, places: &Places) -> Result<Arc<dyn Dataset>> {
+fn padded(objects: Vec<Object>, structure: ArrayStructure, places: &Places) -> Result<Arc<dyn Dataset>> {
     if objects.iter().any(|object| Shape::of(object).is_ok_and(|shape| shape.item == Item::Text)) {
         return text::open(objects, structure);
     }
-    let Object { file, path, .. } = objects.remove(0);
-    let dataset = H5Dataset::new(file.location.clone(), path, structure, places)?;
+    let object = objects.first().ok_or_else(|| Error::unprocessable("A dataset lies in at least one file."))?;
+    let dataset = H5Dataset::new(object, structure, places)?;
     Ok(Arc::new(H5Array(Arc::new(H5Dataset { is_padded: true, ..dataset }))))
 }
 
@@ -243,15 +243,13 @@ pub(super) fn with_structure(
     if is(&Item::Text) {
         return text::open(objects, structure);
     }
-    let files = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
-    let mut files: Vec<(Location, String)> = files.collect();
-    Ok(match files.len() {
+    Ok(match objects.as_slice() {
         _ if is(&Item::List) => Arc::new(Hollow(structure)),
-        1 => {
-            let (location, path) = files.remove(0);
-            Arc::new(H5Array(Arc::new(H5Dataset::new(location, path, structure, places)?)))
+        [object] => Arc::new(H5Array(Arc::new(H5Dataset::new(object, structure, places)?))),
+        _ => {
+            let files = objects.into_iter().map(|object| (object.file.location.clone(), object.path));
+            Arc::new(Series::new(files.collect(), structure, places)?)
         }
-        _ => Arc::new(Series::new(files, structure, places)?),
     })
 }
 

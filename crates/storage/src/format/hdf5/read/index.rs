@@ -135,6 +135,21 @@ impl Index {
         };
         index.map_err(|e| at(e, location))
     }
+
+    /// The dataset that is open: its groups need not be walked again.
+    pub(super) fn of_object(object: &Object) -> Result<Arc<Self>> {
+        let parse = || {
+            let parsed = guarded(|| parse_object(object));
+            parsed.unwrap_or_else(|| Err(damaged("it contradicts itself"))).map(Arc::new)
+        };
+        let index = match object.file.stamp {
+            Some(stamp) => KNOWN.try_get_with((stamp, object.path.clone()), parse).map_err(|e| (*e).clone()),
+            None => parse(),
+        };
+        // While it is being written, what is read may not be whole: look again.
+        let location = &object.file.location;
+        index.or_else(|_| Self::of(&location.open_file()?, location, &object.path))
+    }
 }
 
 fn parse(file: &File, location: &Location, path: &str) -> Result<Index> {

@@ -66,17 +66,16 @@ pub(super) fn keys(group: &Object) -> Result<(Vec<String>, Vec<Spec>)> {
 }
 
 /// The name that a variable or group has in the file; `None` for a dimension without a coordinate.
-pub(super) fn link(group: &Object, key: &str) -> Result<Option<String>> {
-    let members = group.members()?;
+pub(super) fn link(group: &Object, members: &Members, key: &str) -> Option<String> {
     let apart = format!("{NO_COORDINATE}{key}");
     if members.find(&apart).is_some() {
-        return Ok(Some(apart));
+        return Some(apart);
     }
     let is_bare = match members.find(key).map(|link| &link.target) {
         Some(Target::Object(address)) => is_bare(&group.member(key, *address)),
         _ => false,
     };
-    Ok((!is_bare).then(|| key.to_owned()))
+    (!is_bare).then(|| key.to_owned())
 }
 
 /// A dimension without a coordinate.

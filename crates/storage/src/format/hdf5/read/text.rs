@@ -39,7 +39,7 @@ fn references(object: &Object, shape: &[u64]) -> Result<Arc<H5Dataset>> {
     let structure = ArrayStructure::new(DType::of(&format!("V{size}")), shape.to_vec());
     // They refer to the file itself: no other has them.
     let places = Places::default();
-    Ok(Arc::new(H5Dataset::new(object.file.location.clone(), object.path.clone(), structure, &places)?))
+    Ok(Arc::new(H5Dataset::new(object, structure, &places)?))
 }
 
 /// Bytes of the longest text: references begin with the length. May block.

@@ -235,7 +235,7 @@ impl Virtual {
                 structure.dtype, self.structure.dtype
             )));
         }
-        Ok(Some(Arc::new(H5Dataset::new(object.file.location.clone(), object.path, structure, &self.places)?)))
+        Ok(Some(Arc::new(H5Dataset::new(&object, structure, &self.places)?)))
     }
 }
 

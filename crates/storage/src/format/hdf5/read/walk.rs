@@ -61,7 +61,7 @@ impl Members {
 pub(super) struct Opened {
     pub(super) location: Location,
     pub(super) hdf5: Hdf5File,
-    stamp: Option<Stamp>,
+    pub(super) stamp: Option<Stamp>,
 }
 
 impl Opened {
@@ -204,6 +204,14 @@ impl Object {
             here = here.target(link, places, links)?;
         }
         Ok(Some(here))
+    }
+
+    /// What a link of this group leads to.
+    ///
+    /// # Errors
+    /// `Gone` when it leads nowhere.
+    pub(super) fn linked(&self, link: &Link, places: &Places) -> Result<Self> {
+        self.target(link, places, &mut 0)
     }
 
     fn target(&self, link: &Link, places: &Places, links: &mut usize) -> Result<Self> {
