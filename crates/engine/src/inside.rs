@@ -165,7 +165,7 @@ pub(crate) fn broken(path: NodePath, e: &Error) -> Entry {
 
 /// Why something cannot be opened, as metadata.
 pub(crate) fn reason(e: &Error) -> Json {
-    Json::from_value(&json!({ "error": e.message() }))
+    Json::object().with_error(e)
 }
 
 /// The wanted page of what is all at hand.

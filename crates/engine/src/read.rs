@@ -184,7 +184,14 @@ impl Walk {
     async fn of_catalog(&mut self, path: NodePath, node: Node) -> Result<TreeEntry> {
         let level = match (node.family, &node.structure) {
             (Family::Container, None) => Some(Level::of_catalog(&node)),
-            (Family::Container, Some(_)) => Some(Level::of_file(&path, self.mount.open(&node).await?).await?),
+            (Family::Container, Some(_)) => match self.in_file(&path, &node).await {
+                Ok(level) => Some(level),
+                Err(e) if e.is_lasting() => {
+                    let metadata = node.metadata.with_error(&e);
+                    return Ok(self.entered(path, None, metadata, node.specs, None, None));
+                }
+                Err(e) => return Err(e.of(path.as_str())),
+            },
             _ => None,
         };
         let read = level.is_none().then(|| {
@@ -196,6 +203,10 @@ impl Walk {
         });
         let structure = node.structure.filter(|_| level.is_none());
         Ok(self.entered(path, level, node.metadata, node.specs, structure, read))
+    }
+
+    async fn in_file(&self, path: &NodePath, node: &Node) -> Result<Level> {
+        Level::of_file(path, self.mount.open(node).await?).await
     }
 
     async fn of_file(&mut self, path: NodePath, child: Result<Arc<dyn Dataset>>) -> Result<TreeEntry> {

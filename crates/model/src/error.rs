@@ -105,6 +105,22 @@ impl Error {
         self.0.kind
     }
 
+    /// The same of one among several things, which the message then names.
+    #[must_use]
+    pub fn of(mut self, name: &str) -> Self {
+        self.0.message = format!("{name}: {}", self.0.message);
+        self
+    }
+
+    /// Whether the data are to blame, so that trying again is of no use.
+    pub fn is_lasting(&self) -> bool {
+        use ErrorKind::{Damaged, Forbidden, Gone, NotFound, Unprocessable, Unsupported, UnsupportedMediaType};
+        matches!(
+            self.0.kind,
+            Damaged | Forbidden | Gone | NotFound | Unprocessable | Unsupported | UnsupportedMediaType
+        )
+    }
+
     /// What was wrong and what to do: safe to show to the caller.
     pub fn message(&self) -> &str {
         &self.0.message

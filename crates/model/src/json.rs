@@ -34,6 +34,17 @@ impl Json {
         Self(Arc::from(raw))
     }
 
+    /// Metadata of what cannot be read: why is told beside what is known of it.
+    #[must_use]
+    pub fn with_error(&self, e: &Error) -> Self {
+        let mut value = self.to_value();
+        match value.as_object_mut() {
+            Some(members) => drop(members.insert("error".into(), e.message().into())),
+            None => value = serde_json::json!({ "error": e.message() }),
+        }
+        Self::from_value(&value)
+    }
+
     pub fn text(&self) -> &str {
         self.0.get()
     }

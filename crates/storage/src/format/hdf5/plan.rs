@@ -63,10 +63,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A container and all below it; all tables are looked through.
+    /// A container and all below it; all tables are looked through, and of arrays it is seen how they begin: what cannot
+    /// be read is an empty group that says why, so that one of many does not keep the others from being had.
     ///
     /// # Errors
-    /// `NotAcceptable` when the names and metadata alone need more than `limit` bytes.
+    /// Those of data that may be read in a moment. `NotAcceptable` when the names and metadata alone need more than `limit` bytes.
     pub(super) async fn of_tree(
         metadata: Json,
         mut entries: BoxStream<'static, Result<TreeEntry>>,
@@ -75,7 +76,7 @@ impl Plan {
         let mut plan = Self::new(metadata);
         let mut by_keys: HashMap<Vec<String>, usize> = HashMap::from([(Vec::new(), 0)]);
         let mut held = 0u64;
-        while let Some(entry) = entries.try_next().await? {
+        while let Some(mut entry) = entries.try_next().await? {
             let keys = entry.keys.iter().map(String::len).sum::<usize>();
             held += (keys + entry.metadata.text().len() + NODE_BYTES) as u64;
             if held > limit {
@@ -85,7 +86,13 @@ impl Plan {
             }
             let (name, above) = entry.keys.split_last().ok_or_else(|| unsound("an entry without keys"))?;
             let parent = *by_keys.get(above).ok_or_else(|| unsound("an entry before its parent"))?;
-            let content = content(&entry).await?;
+            let content = match content(&entry).await {
+                Err(e) if e.is_lasting() => {
+                    entry.metadata = entry.metadata.with_error(&e);
+                    Content::Group
+                }
+                content => content.map_err(|e| e.of(&entry.keys.join("/")))?,
+            };
             let n = plan.nodes.len();
             if matches!(content, Content::Group) {
                 by_keys.insert(entry.keys.clone(), n);
@@ -171,7 +178,14 @@ impl Node {
 async fn content(entry: &TreeEntry) -> Result<Content> {
     Ok(match (&entry.structure, &entry.read) {
         (Some(Structure::Array(structure)), Some(read)) => {
-            Content::Array(Arc::new(Array::new(structure)?), read.clone())
+            let array = Arc::new(Array::new(structure)?);
+            // The rest may still be damaged: that is seen when its turn comes.
+            if array.bytes > 0
+                && let Data::Array(mut data) = read().await?
+            {
+                data.pieces.try_next().await?;
+            }
+            Content::Array(array, read.clone())
         }
         (Some(Structure::Table(structure)), Some(read)) => {
             let read = read.clone();

@@ -10,8 +10,8 @@ use futures::future::FutureExt;
 use futures::stream::{self, StreamExt};
 use girih_model::data::TreeData;
 use girih_model::{
-    ArrayData, ArrayStructure, DType, Data, ErrorKind, Family, Json, Result, Structure, TableData, TableStructure,
-    TreeEntry,
+    ArrayData, ArrayStructure, DType, Data, Error, ErrorKind, Family, Json, Result, Structure, TableData,
+    TableStructure, TreeEntry,
 };
 use hdf5_reader::Hdf5File;
 
@@ -220,6 +220,41 @@ async fn what_does_not_fit_is_refused_before_the_first_byte() {
     let entries = (0..1000).map(|n| group(&n.to_string())).collect();
     let error = Hdf5.encode(tree(entries), &options).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NotAcceptable, "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_says_why_and_keeps_nobody_from_the_rest() {
+    let broken = |error: Error, after: usize| {
+        let pieces =
+            vec![Ok(vec![0].into()); after].into_iter().chain([Err(error)]).collect::<Vec<Result<bytes::Bytes>>>();
+        let read = move || {
+            let data = match pieces.as_slice() {
+                [Err(e)] if e.kind() == ErrorKind::Gone => Err(e.clone()),
+                pieces => Ok(Data::Array(ArrayData {
+                    dtype: DType::of("u1"),
+                    shape: vec![2],
+                    pieces: stream::iter(pieces.to_vec()).boxed(),
+                })),
+            };
+            FutureExt::boxed(async { data })
+        };
+        TreeEntry { read: Some(Arc::new(read)), ..array("g|x", r#"{"kept": 1}"#, DType::of("u1"), &[2], vec![0, 0]) }
+    };
+    let tree = |entry: TreeEntry| tree(vec![group("g"), entry, array("y", "{}", DType::of("u1"), &[1], vec![5])]);
+    for error in [Error::gone("no such file"), Error::damaged("no such chunk"), Error::unsupported("no such filter")] {
+        let file = write(tree(broken(error.clone(), 0)), "{}").await;
+        let x = file.root_group().unwrap().group("g").unwrap().group("x").unwrap();
+        assert_eq!(x.attribute("error").unwrap().read_string().unwrap(), error.message());
+        assert_eq!(x.attribute("kept").unwrap().read_scalar::<i64>().unwrap(), 1);
+        assert_eq!(file.dataset("y").unwrap().read_raw_bytes().unwrap(), [5]);
+    }
+    for (error, after) in
+        [(Error::busy("later"), 0), (Error::storage_failed("the disk"), 0), (Error::damaged("late"), 1)]
+    {
+        let e = encode(tree(broken(error.clone(), after)), "{}").await.unwrap_err();
+        assert_eq!(e.kind(), error.kind());
+        assert_eq!(e.message().starts_with("g/x: "), after == 0, "told before the first byte: {e}");
+    }
 }
 
 #[tokio::test]
