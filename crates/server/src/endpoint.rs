@@ -18,6 +18,7 @@ use crate::App;
 use crate::ask::{Ask, Visit};
 use crate::error::{Failure, Reply, detail};
 use crate::limits::Turn;
+use crate::preconditions::Precondition;
 
 type Handler = Box<dyn Fn(Ask, Body) -> BoxFuture<'static, Reply> + Send + Sync>;
 
@@ -151,6 +152,7 @@ impl Endpoint {
     async fn answer(&self, app: Arc<App>, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
         let rest = parts.uri.path().strip_prefix(self.prefix()).unwrap_or_default().to_owned();
+        let precondition = Precondition::of(&parts.method, &parts.headers);
         let reply = match parts.extensions.remove::<Arc<Visit>>() {
             None => {
                 Err(Error::internal("Internal server error").context("routing a request that was not admitted").into())
@@ -168,7 +170,7 @@ impl Endpoint {
                 }
             },
         };
-        let mut response = reply.into_response();
+        let mut response = precondition.checked(reply.into_response());
         response.extensions_mut().insert(EndpointName(self.name()));
         response
     }

@@ -1,4 +1,4 @@
-//! Entity tags: what a copy is of, so that it need not be sent again (RFC 9110, 8.8.3 and 13.1.2).
+//! Entity tags: what a copy is of, so that it need not be sent again (RFC 9110, 8.8.3 and 13.1).
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
@@ -44,6 +44,16 @@ fn held(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 fn plain(tag: &str) -> &str {
     tag.split_once(CODED).map_or(tag, |(tag, _)| tag)
+}
+
+/// Whether `If-Match` names the version that has this tag, in whatever coding; `*` stands for all, a weak tag for none
+/// (comparison is strong).
+pub(crate) fn if_match(lines: &[HeaderValue], tag: Option<&HeaderValue>) -> bool {
+    let tag = tag.and_then(|tag| tag.to_str().ok()).map(|tag| tag.trim_matches('"'));
+    let given = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim);
+    given.into_iter().any(|one| {
+        one == "*" || !one.starts_with("W/") && tag.is_some_and(|tag| plain(one.trim_matches('"')) == plain(tag))
+    })
 }
 
 pub(crate) fn matches(given: &[String], tag: &str) -> bool {

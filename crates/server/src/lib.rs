@@ -38,6 +38,7 @@ mod metrics;
 mod negotiate;
 mod openapi;
 mod paging;
+mod preconditions;
 mod present;
 mod query;
 mod ranges;

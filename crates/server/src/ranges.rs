@@ -45,8 +45,9 @@ pub(crate) fn wanted(headers: &HeaderMap, size: u64, etag: &HeaderValue, modifie
         Error::malformed("Malformed range header. It is for example \"bytes=0-99\", \"bytes=100-\" or \"bytes=-5\".")
     };
     let (unit, list) = range.to_str().ok().and_then(|text| text.split_once('=')).ok_or_else(malformed)?;
+    // Units that we do not know are as if they were not there (14.2).
     if !unit.trim().eq_ignore_ascii_case("bytes") {
-        return Err(Error::malformed("Only support bytes range"));
+        return Ok(Wanted::Whole);
     }
     let mut parts = Vec::new();
     for (n, text) in list.split(',').enumerate() {
@@ -114,7 +115,8 @@ mod tests {
         check("bytes=10-", Ok(Wanted::Unsatisfiable));
         check("bytes=-0", Ok(Wanted::Unsatisfiable));
         check("bytes=0-9,0-9", Ok(Wanted::Whole));
-        for bad in ["bytes=abc", "bytes=5-2", "bytes=", "bytes", "lines=1-2", "bytes=1-2-3", "bytes=+1-2"] {
+        check("lines=1-2", Ok(Wanted::Whole));
+        for bad in ["bytes=abc", "bytes=5-2", "bytes=", "bytes", "bytes=1-2-3", "bytes=+1-2"] {
             check(bad, Err(()));
         }
         check(&format!("bytes={}", ["0-0"; 33].join(",")), Err(()));
