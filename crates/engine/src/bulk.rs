@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use girih_database::{Bulk, BulkNode, Existing, NewNode, Outcome};
 use girih_model::path::check_key;
-use girih_model::{Asset, DataSource, Error, Family, Management, NodePath, Result};
+use girih_model::{Asset, DataSource, Error, Management, NodePath, Result};
 use girih_storage::pool::blocking;
 
 use crate::access::Permission;
@@ -82,13 +82,7 @@ impl Engine {
         all_or_nothing: bool,
     ) -> Result<BulkReply> {
         caller.require(&[Permission::WriteMetadata, Permission::CreateNode])?;
-        let (mount, node) = self.find_node(parent, "creating children").await?;
-        if node.family != Family::Container || node.structure.is_some() {
-            return Err(Error::unsupported(format!(
-                "The node at {parent} is of the family {}. Children can only be created in containers.",
-                node.family
-            )));
-        }
+        let (mount, node) = self.find_parent(parent).await?;
         let work = Work { engine: self.clone(), caller: caller.clone(), mount, base: node.path };
         let mut progress = Progress::default();
         let done = work.run(items, all_or_nothing, &mut progress).await;

@@ -1,11 +1,14 @@
 //! New nodes.
 
+use std::sync::Arc;
+
 use girih_database::NewNode;
 use girih_model::path::check_key;
-use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, NodePath, Result, Spec};
+use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, Node, NodePath, Result, Spec};
 
 use crate::access::Permission;
 use crate::engine::Mount;
+use crate::find::Found;
 use crate::{Caller, Engine, Entry};
 
 /// Largest metadata, in bytes: every value in it is indexed.
@@ -57,13 +60,7 @@ impl Engine {
         };
         check_key(&key)?;
 
-        let (mount, node) = self.find_node(parent, "creating children").await?;
-        if node.family != Family::Container || node.structure.is_some() {
-            return Err(Error::unsupported(format!(
-                "The node at {parent} is of the family {}. Children can only be created in containers.",
-                node.family
-            )));
-        }
+        let (mount, node) = self.find_parent(parent).await?;
         let path = node.path.child(&key)?;
         // Two who want the same key take turns, and so does one who deletes it.
         let _guard = mount.catalog.locks.lock(format!("path:{path}")).await;
@@ -98,6 +95,27 @@ impl Engine {
         };
         let data_sources = Some(created.data_source.into_iter().collect());
         Ok(CreateReply { entry: Entry { data_sources, ..mount.entry(created.node) } })
+    }
+
+    /// The container that new nodes go into.
+    pub(crate) async fn find_parent(&self, path: &NodePath) -> Result<(Arc<Mount>, Node)> {
+        let in_file = || {
+            Error::unsupported(format!(
+                "What lies at {path} is the content of a file, which nothing can be added to. Children can be created in containers of the catalog."
+            ))
+        };
+        match self.find(path).await? {
+            Found::Above { .. } => Err(Error::unsupported(
+                "Catalogs are mounted below this container. Children can be created in each of them.",
+            )),
+            Found::Part { .. } => Err(in_file()),
+            Found::Node { node, .. } if node.family != Family::Container => Err(Error::unsupported(format!(
+                "The node at {path} is of the family {}. Children can only be created in containers.",
+                node.family
+            ))),
+            Found::Node { node, .. } if node.structure.is_some() => Err(in_file()),
+            Found::Node { mount, node } => Ok((mount, node)),
+        }
     }
 
     /// What can be said of a request before anything is looked up.

@@ -1,7 +1,7 @@
 //! Many new nodes at once.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -83,13 +83,27 @@ fn too_many() -> Error {
     Error::too_large(format!("A request can hold at most {MAX_LINES} nodes. Send several requests."))
 }
 
-/// Passes a body on, unless it has too many lines.
+/// Passes a body on, unless it has too many lines, or one that is too long.
 fn counted(body: girih_model::ByteStream) -> girih_model::ByteStream {
-    let mut ends = 0;
+    let (mut number, mut bytes) = (0, 0);
     let pieces = body.map(move |piece| {
         let piece = piece?;
-        ends += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if ends > MAX_LINES { Err(too_many()) } else { Ok(piece) }
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            number += u64::from(bytes == 0);
+            bytes += part.len() as u64;
+            if number > MAX_LINES {
+                return Err(too_many());
+            }
+            if bytes > MAX_LINE_BYTES {
+                return Err(Error::too_large(format!(
+                    "Line {number} has more than {MAX_LINE_BYTES} bytes. Store large values as arrays or tables."
+                )));
+            }
+            if part.ends_with(b"\n") {
+                bytes = 0;
+            }
+        }
+        Ok(piece)
     });
     pieces.boxed()
 }
@@ -101,7 +115,7 @@ fn listed(texts: Vec<Vec<u8>>) -> Result<BulkItems> {
     Ok(Box::new((1..).zip(texts.into_iter().map(|text| item(&text)))))
 }
 
-/// The lines of a file that are not empty.
+/// The lines of a file that are not empty; none is too long to be held.
 fn lines(file: File) -> BulkItems {
     let mut file = BufReader::with_capacity(1 << 16, file);
     let mut number = 0;
@@ -110,15 +124,9 @@ fn lines(file: File) -> BulkItems {
         while !ended {
             number += 1;
             let mut line = Vec::new();
-            let read = file.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
-            match read {
+            match file.read_until(b'\n', &mut line) {
                 Ok(0) => ended = true,
                 Ok(_) if line.trim_ascii().is_empty() => {}
-                Ok(_) if line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") => {
-                    ended = true;
-                    let error = format!("The line has more than {MAX_LINE_BYTES} bytes; what follows was not read.");
-                    return Some((number, Err(Error::too_large(error))));
-                }
                 Ok(_) => return Some((number, item(&line))),
                 Err(e) => {
                     ended = true;

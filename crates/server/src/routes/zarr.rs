@@ -88,8 +88,11 @@ fn wrong(path: &NodePath, what: &str, document: &str) -> Error {
     Error::not_found(format!("The node at {path} is {what}: ask for its {document}."))
 }
 
-/// Numbers only.
+/// Numbers only, each written in one way: a chunk has one key.
 fn index<'a>(parts: impl Iterator<Item = &'a str>) -> Option<Vec<u64>> {
-    let number = |part: &str| part.bytes().all(|c| c.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+    let number = |part: &str| {
+        let is_plain = part.bytes().all(|c| c.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+        is_plain.then(|| part.parse().ok()).flatten()
+    };
     parts.map(number).collect()
 }

@@ -102,6 +102,11 @@ async fn what_is_no_bulk_is_refused() {
     server.send(Method::POST, path, "application/json", "{}").await.refused(422, "does not fit");
     server.send(Method::POST, path, "application/x-msgpack", "\u{7}").await.refused(400, "MessagePack");
     server.send(Method::POST, path, "application/x-ndjson", "\n".repeat(100_001)).await.refused(413, "at most 100000");
+    let lines = ["x"; 100_001].join("\n");
+    server.send(Method::POST, path, "application/x-ndjson", lines).await.refused(413, "at most 100000");
+    let long = format!("{{\"id\": \"ok\", \"structure_family\": \"container\"}}\n{}", "x".repeat((16 << 20) + 1));
+    server.send(Method::POST, path, "application/x-ndjson", long).await.refused(413, "Line 2 has more than");
+    server.read("/api/v1/metadata/ok").await.refused(404, "No such entry");
     send(&server, "a", MEDIA_TYPES[0], &[container("x", json!({}))])
         .await
         .refused(405, "only be created in containers");

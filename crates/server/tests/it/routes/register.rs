@@ -86,6 +86,24 @@ async fn where_a_link_leads_counts_when_it_is_registered_and_when_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_container_in_a_file_gets_no_children() {
+    let server = TestServer::start().await;
+    server.container("", "c", json!({})).await;
+    let file = server.read("/api/v1/container/full/?format=h5").await.body;
+    let (_, uri) = server.file("f.h5", &file);
+    let request = registration("f", "application/x-hdf5", "container", &json!({"keys": []}), &uri);
+    server.send_json(Method::POST, "/api/v1/register/", &request).await.ok();
+    let child = json!({"id": "x", "structure_family": "container"});
+    for path in ["f", "f/c"] {
+        for route in ["metadata", "bulk"] {
+            let body = if route == "bulk" { json!([child]) } else { child.clone() };
+            let reply = server.send_json(Method::POST, &format!("/api/v1/{route}/{path}"), &body).await;
+            reply.refused(405, "the content of a file");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_was_exchanged_for_a_link_is_not_followed() {
     let server = TestServer::start().await;
     let id = server.registered("f", b"x").await;
