@@ -274,9 +274,10 @@ pub static FORMATS: &[&dyn Format] = &[
 
 /// The format of this media type; parameters count only where they are part of a format's identity.
 pub fn by_media_type(media_type: &str) -> Option<&'static dyn Format> {
-    let bare = media_type.split(';').next().unwrap_or_default().trim();
+    // Spaces around the parameters mean nothing (RFC 9110, 8.3.1).
+    let parts: Vec<&str> = media_type.split(';').map(str::trim).collect();
     let find = |wanted: &str| FORMATS.iter().copied().find(|format| format.media_type().eq_ignore_ascii_case(wanted));
-    find(media_type).or_else(|| find(bare))
+    find(&parts.join(";")).or_else(|| find(parts.first()?))
 }
 
 /// The media type of the files with this name, by the longest of its endings that is known: of `a.tar.gz`, `tar.gz` comes

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::slice::{Axis, Dim, Fitted, Slice};
 use girih_model::{ArrayData, ArrayStructure, Data, Error, Json, Result, Selection, Spec, Structure};
 
 use crate::dataset::{Dataset, positions};
+use crate::pool::blocking;
 
 /// Items of a window, in bytes.
 const WINDOW: u64 = 4 << 20;
@@ -83,18 +84,20 @@ impl Dataset for Reshaped {
             let Data::Array(data) = self.inner.read(&Selection::all()).await? else { return Err(no_array()) };
             return Ok(Data::Array(ArrayData { dtype, shape, ..data }));
         }
-        let mut windows = windows(&region, &self.structure.shape, (WINDOW / itemsize as u64).max(1));
-        // What is not there is told before the answer begins.
-        let first = match windows.next() {
-            Some(window) => take(&*self.inner, &self.shape, window, itemsize).await?,
-            None => Bytes::new(),
-        };
+        let windows = windows(&region, &self.structure.shape, (WINDOW / itemsize as u64).max(1));
         let (inner, inner_shape) = (self.inner.clone(), self.shape.clone());
-        let rest = stream::iter(windows).then(move |window| {
+        let pieces = stream::try_unfold(windows, move |mut windows| {
             let (inner, shape) = (inner.clone(), inner_shape.clone());
-            async move { take(&*inner, &shape, window, itemsize).await }
+            async move {
+                let (window, windows) = blocking(move || Ok((windows.next(), windows))).await?;
+                let Some(window) = window else { return Ok(None) };
+                Ok(Some((take(&*inner, &shape, window, itemsize).await?, windows)))
+            }
         });
-        let pieces = stream::iter([Ok(first)]).chain(rest).boxed();
+        let mut pieces = pieces.boxed();
+        // What is not there is told before the answer begins.
+        let first = pieces.try_next().await?;
+        let pieces = stream::iter(first.map(Ok)).chain(pieces).boxed();
         Ok(Data::Array(ArrayData { dtype, shape, pieces }))
     }
 }
@@ -157,11 +160,14 @@ async fn take(inner: &dyn Dataset, shape: &[u64], window: Window, itemsize: usiz
     if window.picked.len() as u64 == window.len && window.picked.is_sorted() {
         return Ok(items.into());
     }
-    let mut picked = Vec::with_capacity(window.picked.len() * itemsize);
-    for at in window.picked {
-        picked.extend_from_slice(&items[at as usize * itemsize..][..itemsize]);
-    }
-    Ok(picked.into())
+    blocking(move || {
+        let mut picked = Vec::with_capacity(window.picked.len() * itemsize);
+        for at in window.picked {
+            picked.extend_from_slice(&items[at as usize * itemsize..][..itemsize]);
+        }
+        Ok(picked.into())
+    })
+    .await
 }
 
 /// The items from `start` to before `end`, in C order, as boxes.

@@ -1,5 +1,6 @@
 //! Groups as containers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,17 +18,17 @@ pub(super) struct ZarrGroup {
     directory: Location,
     metadata: Value,
     /// Consolidated: of all that lies below, by path.
-    members: Option<Arc<Map<String, Value>>>,
+    members: Option<Arc<BTreeMap<String, Value>>>,
     keys: Vec<String>,
 }
 
 impl ZarrGroup {
     pub(super) fn new(directory: Location, metadata: Value, members: Option<Map<String, Value>>) -> Result<Self> {
-        let members = members.map(Arc::new);
         let keys = match &members {
             Some(members) => members.keys().filter(|path| !path.contains('/')).cloned().collect(),
             None => listed(&directory)?,
         };
+        let members = members.map(|members| Arc::new(members.into_iter().collect()));
         Ok(Self { directory, metadata, members, keys })
     }
 }
@@ -47,6 +48,13 @@ fn listed(directory: &Location) -> Result<Vec<String>> {
     }
     keys.sort();
     Ok(keys)
+}
+
+/// What lies below one of the members, by path from there.
+fn below(members: &BTreeMap<String, Value>, key: &str) -> Map<String, Value> {
+    let prefix = format!("{key}/");
+    let all = members.range(prefix.clone()..).map_while(|(path, json)| Some((path.strip_prefix(&prefix)?, json)));
+    all.map(|(path, json)| (path.to_owned(), json.clone())).collect()
 }
 
 #[async_trait]
@@ -75,24 +83,19 @@ impl Dataset for ZarrGroup {
     async fn child(&self, key: &str) -> Result<Option<Arc<dyn Dataset>>> {
         // What cannot be the name of a directory is not there.
         let Ok(directory) = self.directory.child(key) else { return Ok(None) };
-        let member = self.members.as_ref().and_then(|members| members.get(key)).cloned();
-        let prefix = format!("{key}/");
-        let below = self.members.as_ref().map(|members| {
-            let below = members.iter().filter_map(|(path, json)| Some((path.strip_prefix(&prefix)?, json)));
-            below.map(|(path, json)| (path.to_owned(), json.clone())).collect::<Map<_, _>>()
-        });
-        let is_hidden = key.starts_with('.');
+        let (members, key) = (self.members.clone(), key.to_owned());
         blocking(move || {
-            let node = match member {
-                Some(json) => Some(match Node::of_member(&json)? {
-                    Node::Group { metadata, members } => {
+            let members = members.as_deref();
+            let node = match members.and_then(|members| members.get(&key)) {
+                Some(json) => Some(match Node::of_member(json)? {
+                    Node::Group { metadata, members: own } => {
                         // Some writers leave it to the group above.
-                        let members = members.filter(|members| !members.is_empty()).or(below);
-                        Node::Group { metadata, members }
+                        let own = own.filter(|own| !own.is_empty());
+                        Node::Group { metadata, members: own.or_else(|| members.map(|members| below(members, &key))) }
                     }
                     array => array,
                 }),
-                None if is_hidden => None,
+                None if key.starts_with('.') => None,
                 None => Node::load(&directory)?,
             };
             node.map(|node| node.open(directory)).transpose()
