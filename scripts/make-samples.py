@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the samples in testdata/files with the programs that define their formats.
+"""Makes the samples in testdata/files and testdata/directories with the programs that define their formats.
 
-    pip install numpy h5py h5netcdf hdf5plugin tifffile imagecodecs pillow pandas pyarrow openpyxl scipy astropy
+    pip install numpy h5py h5netcdf hdf5plugin tifffile imagecodecs pillow pandas pyarrow openpyxl scipy astropy zarr
 """
 
+import shutil
 from pathlib import Path
 
 import h5netcdf
@@ -12,11 +13,13 @@ import hdf5plugin
 import numpy as np
 import pandas as pd
 import tifffile
+import zarr
 from astropy.io import fits
 from PIL import Image
 from scipy.io import netcdf_file
 
 FILES = Path(__file__).parent.parent / "testdata" / "files"
+DIRECTORIES = FILES.parent / "directories"
 
 
 def main() -> None:
@@ -46,6 +49,8 @@ def main() -> None:
     frame = pd.DataFrame({"i": [1, 2], "f": [1.5, None], "s": ["a", None], "b": [True, False]})
     frame["d"] = pd.to_datetime(["2020-01-01", "2021-05-06"])
     frame.to_csv(FILES / "table.csv")
+    frame.to_csv(FILES / "table.tsv", sep="\t", index=False)
+    np.savetxt(FILES / "header-absent.csv", grey[:4, :3], fmt="%d", delimiter=",")
     frame.to_parquet(FILES / "table.parquet")
     frame.to_feather(FILES / "table.feather", compression="uncompressed")
     frame.to_excel(FILES / "book.xlsx", index=False)
@@ -90,6 +95,29 @@ def main() -> None:
         file.create_variable("group/deep", ("bare", "x"), data=np.zeros((2, 3)))
         file.create_variable("scalar", data=7)
         file.attrs["title"] = "made for a test"
+    directories(pages, grey, frame)
+
+
+def directories(pages: np.ndarray, grey: np.ndarray, frame: pd.DataFrame) -> None:
+    """What is data only together: directories, and files that continue each other."""
+    shutil.rmtree(DIRECTORIES, ignore_errors=True)
+    for version in (2, 3):
+        group = zarr.create_group(DIRECTORIES / f"zarr-{version}.zarr", zarr_format=version)
+        group.attrs["sample"] = "gold"
+        group.create_array("pages", data=pages, chunks=(1, 16, 16))
+        group.create_group("below").create_array("grey", data=grey, chunks=(12, 17), fill_value=7)
+    shards = {"shards": (8, 16), "chunks": (4, 8), "compressors": zarr.codecs.GzipCodec()}
+    zarr.open_group(DIRECTORIES / "zarr-3.zarr").create_array("sharded", data=grey, **shards)
+    named = {"basename_template": "part-{i}.parquet"}
+    frame.assign(k=["x", "y"], n=[1, 2]).to_parquet(DIRECTORIES / "parts.parquet", partition_cols=["k", "n"], **named)
+    frames = DIRECTORIES / "frames"
+    frames.mkdir()
+    for n in range(3):
+        np.save(frames / f"{n}.npy", grey + n)
+        Image.fromarray(grey + np.uint8(n)).save(frames / f"{n}.png")
+        Image.fromarray(grey + np.uint8(n)).save(frames / f"{n}.jpg")
+        tifffile.imwrite(frames / f"{n}.tif", grey + np.uint8(n))
+        frame.assign(i=n).to_csv(frames / f"{n}.csv", index=False)
 
 
 if __name__ == "__main__":

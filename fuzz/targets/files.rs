@@ -40,18 +40,32 @@ impl Room {
 
     fn read(&self, name: &str, bytes: &[u8]) -> Result<()> {
         // Another name each time would leave what was remembered of the last one alone; this is meant to be seen.
+        self.write(name, bytes);
+        self.read_assets(format::media_type_of(name).unwrap(), &[name])
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
         let path = self.directory.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        let media_type = format::media_type_of(name).unwrap().to_owned();
-        let asset = Asset {
-            data_uri: format!("file://localhost{}", path.display()),
-            is_directory: false,
-            size: None,
-            parameter: Some("data_uri".into()),
-            num: None,
-            id: None,
-        };
-        let files = Files { media_type, parameters: Default::default(), assets: vec![asset] };
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// Files or a directory that are there, as one data source.
+    fn read_assets(&self, media_type: &str, names: &[&str]) -> Result<()> {
+        let listed = names.len() > 1 || format::by_media_type(media_type).unwrap().lists_files();
+        let assets = names.iter().enumerate().map(|(n, name)| {
+            let path = self.directory.path().join(name);
+            Asset {
+                data_uri: format!("file://localhost{}", path.display()),
+                is_directory: path.is_dir(),
+                size: None,
+                parameter: Some(if listed { "data_uris" } else { "data_uri" }.into()),
+                num: listed.then_some(n as u64),
+                id: None,
+            }
+        });
+        let assets = assets.collect();
+        let files = Files { media_type: media_type.into(), parameters: Default::default(), assets };
         self.runtime.block_on(async {
             let found = self.storage.inspect(&files).await?;
             let source = DataSource {
@@ -136,6 +150,40 @@ fn check(endings: &[&str]) {
     });
 }
 
+/// All files below a path of `testdata`, by their paths.
+fn below(path: &str) -> Vec<(String, Vec<u8>)> {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(path);
+    if !whole.is_dir() {
+        return vec![(path.to_owned(), std::fs::read(whole).unwrap())];
+    }
+    let mut names: Vec<String> = std::fs::read_dir(whole)
+        .unwrap()
+        .map(|entry| format!("{path}/{}", entry.unwrap().file_name().to_string_lossy()))
+        .collect();
+    names.sort();
+    names.iter().flat_map(|name| below(name)).collect()
+}
+
+/// One file after the other is damaged of those that are data only together, or of which no ending tells what they are.
+fn check_assets(sources: &[(&str, &[&str])]) {
+    let room = Room::new();
+    let mut samples = Vec::new();
+    for (media_type, names) in sources {
+        let files: Vec<_> = names.iter().flat_map(|name| below(name)).collect();
+        files.iter().for_each(|(name, bytes)| room.write(name, bytes));
+        room.read_assets(media_type, names).unwrap_or_else(|e| panic!("{names:?}: {e}"));
+        samples.extend(files.into_iter().map(|file| (*media_type, *names, file)));
+    }
+    check!().with_test_time(SHORT).with_type::<(u8, Edits)>().for_each(|(which, edits)| {
+        let (media_type, names, (name, bytes)) = &samples[usize::from(*which) % samples.len()];
+        room.write(name, &edits.apply(std::slice::from_ref(bytes), NUMBERS));
+        if let Err(e) = limited(MEMORY, || room.read_assets(media_type, names)) {
+            assert_ne!(e.kind(), ErrorKind::Internal, "{name}: {e}");
+        }
+        room.write(name, bytes);
+    });
+}
+
 #[test]
 fn hostile() {
     let room = Room::new();
@@ -175,5 +223,32 @@ fn netcdf_and_fits() {
 
 #[test]
 fn tables() {
-    check(&["csv", "parquet", "feather", "xlsx"]);
+    check(&["csv", "tsv", "parquet", "feather", "xlsx"]);
+}
+
+#[test]
+fn zarr() {
+    check_assets(&[
+        ("application/x-zarr", &["directories/zarr-2.zarr"]),
+        ("application/x-zarr", &["directories/zarr-3.zarr"]),
+    ]);
+}
+
+#[test]
+fn partitions() {
+    check_assets(&[
+        ("application/x-parquet", &["directories/parts.parquet"]),
+        ("multipart/related;type=text/csv", &["directories/frames/0.csv", "directories/frames/1.csv"]),
+        ("text/csv;header=absent", &["files/header-absent.csv"]),
+    ]);
+}
+
+#[test]
+fn sequences() {
+    check_assets(&[
+        ("multipart/related;type=application/x-npy", &["directories/frames/0.npy", "directories/frames/1.npy"]),
+        ("multipart/related;type=image/png", &["directories/frames/0.png", "directories/frames/1.png"]),
+        ("multipart/related;type=image/jpeg", &["directories/frames/0.jpg", "directories/frames/1.jpg"]),
+        ("multipart/related;type=image/tiff", &["directories/frames/0.tif", "directories/frames/1.tif"]),
+    ]);
 }

@@ -2,6 +2,7 @@
 //! whatever parts, reads back in whatever parts, as if it had been sliced in memory.
 
 mod arrays;
+mod samples;
 mod tables;
 
 use std::sync::Arc;
