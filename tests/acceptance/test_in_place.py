@@ -1,6 +1,7 @@
 """Whole files and trees in them, registered by `girih register`, give what the programs that wrote them read."""
 
 import itertools
+import os
 import warnings
 
 import h5py
@@ -104,6 +105,37 @@ def test_trees_in_hdf5_files(tmp_path, registered):
         path.write_bytes(reply.read())
     with h5py.File(path) as file:
         np.testing.assert_array_equal(file["links/extern/x"], np.arange(3))
+
+
+def test_what_cannot_be_read_keeps_nobody_from_the_rest(tmp_path, registered):
+    np.save(tmp_path / "gone.npy", np.arange(3))
+    np.save(tmp_path / "there.npy", np.arange(4))
+    pages = np.arange(60, dtype="u2").reshape(3, 4, 5)
+    tifffile.imwrite(tmp_path / "cut.tif", pages, photometric="minisblack")
+    with h5py.File(tmp_path / "tree.h5", "w") as file:
+        file["link"] = h5py.SoftLink("/nowhere")
+        file.create_dataset("damaged", data=np.arange(1000), compression="gzip")
+        file["sound"] = np.arange(5)
+        start = file["damaged"].id.get_chunk_info(0).byte_offset
+    client = registered()
+    (tmp_path / "gone.npy").unlink()
+    for name, start in {"cut.tif": 400, "tree.h5": start}.items():
+        damaged = bytearray((tmp_path / name).read_bytes())
+        damaged[start : start + 40] = bytes(40)
+        (tmp_path / name).write_bytes(damaged[:400] if name == "cut.tif" else damaged)
+        # Long ago: it is not being written any more.
+        os.utime(tmp_path / name, (1e9, 1e9))
+    client.export(str(tmp_path / "out.hdf5"), format="h5")
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        np.testing.assert_array_equal(file["there"], np.arange(4))
+        np.testing.assert_array_equal(file["tree/sound"], np.arange(5))
+        for path, reason in {
+            "gone": "missing",
+            "cut": "shorter",
+            "tree/link": "leads nowhere",
+            "tree/damaged": "damaged",
+        }.items():
+            assert reason in file[path].attrs["error"] and not len(file[path]), path
 
 
 @pytest.mark.parametrize("libver", [("earliest", "v110"), "latest"])
