@@ -1,6 +1,5 @@
 //! Groups as containers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,7 +17,7 @@ pub(super) struct ZarrGroup {
     directory: Location,
     metadata: Value,
     /// Consolidated: of all that lies below, by path.
-    members: Option<Arc<BTreeMap<String, Value>>>,
+    members: Option<Arc<Map<String, Value>>>,
     keys: Vec<String>,
 }
 
@@ -28,7 +27,7 @@ impl ZarrGroup {
             Some(members) => members.keys().filter(|path| !path.contains('/')).cloned().collect(),
             None => listed(&directory)?,
         };
-        let members = members.map(|members| Arc::new(members.into_iter().collect()));
+        let members = members.map(Arc::new);
         Ok(Self { directory, metadata, members, keys })
     }
 }
@@ -50,10 +49,10 @@ fn listed(directory: &Location) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-/// What lies below one of the members, by path from there.
-fn below(members: &BTreeMap<String, Value>, key: &str) -> Map<String, Value> {
+/// What lies below one of the members, by path from there, in the order of the file.
+fn below(members: &Map<String, Value>, key: &str) -> Map<String, Value> {
     let prefix = format!("{key}/");
-    let all = members.range(prefix.clone()..).map_while(|(path, json)| Some((path.strip_prefix(&prefix)?, json)));
+    let all = members.iter().filter_map(|(path, json)| Some((path.strip_prefix(&prefix)?, json)));
     all.map(|(path, json)| (path.to_owned(), json.clone())).collect()
 }
 
