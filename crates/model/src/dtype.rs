@@ -25,6 +25,7 @@ pub enum DType {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[serde(expecting = "big, little or not_applicable")]
 pub enum Endianness {
     Big,
     Little,
@@ -33,6 +34,7 @@ pub enum Endianness {
 
 /// NumPy's one-letter kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(expecting = "a letter that names a kind of items")]
 pub enum Kind {
     #[serde(rename = "b")]
     Bool,
@@ -335,6 +337,7 @@ impl fmt::Display for DType {
 
 /// The protocol's JSON, before it is checked.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawDType {
     endianness: Option<Endianness>,
     kind: Option<String>,
@@ -344,6 +347,7 @@ struct RawDType {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawField {
     name: String,
     dtype: RawDType,

@@ -38,6 +38,7 @@ pub struct Node {
 
 /// A named convention that a node promises to follow, most specific first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Spec {
     pub name: String,
     #[serde(default)]
@@ -47,6 +48,7 @@ pub struct Spec {
 /// Who owns the bytes. Only `External` matters to us: such data is never written or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
+#[serde(expecting = "one of external, writable, immutable, locked")]
 pub enum Management {
     External,
     Immutable,
@@ -92,6 +94,7 @@ impl DataSource {
 
 /// A file, directory or database that holds bytes of a data source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Asset {
     pub data_uri: String,
     pub is_directory: bool,

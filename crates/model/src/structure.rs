@@ -16,6 +16,7 @@ pub use table::TableStructure;
 /// Every structure family of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[serde(expecting = "the name of a structure family")]
 pub enum Family {
     Array,
     Awkward,
@@ -71,10 +72,12 @@ pub enum Structure {
 
 /// A blob: nothing to know.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct BytesStructure {}
 
 /// Keys of a container whose children live inside a data source (a file), not in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct ContainerStructure {
     #[serde(default)]
     pub keys: Vec<String>,

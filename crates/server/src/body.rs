@@ -39,8 +39,17 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> 
     serde_json::from_slice(bytes).or_error(|e| {
         // serde_json speaks of data when the JSON is sound; it also limits the nesting.
         let sound = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
-        let message = format!("{what} does not fit: {e}");
-        if sound { Error::unprocessable(message) } else { Error::malformed(format!("{what} is not valid JSON: {e}")) }
+        if sound { unfit::<T>(what, bytes, e) } else { Error::malformed(format!("{what} is not valid JSON: {e}")) }
+    })
+}
+
+/// Says which part does not fit. That is found out only now: keeping track of it takes time.
+fn unfit<T: DeserializeOwned>(what: &str, bytes: &[u8], e: &dyn std::fmt::Display) -> Error {
+    let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(bytes));
+    let path = again.err().map(|e| e.path().to_string()).filter(|path| path != ".");
+    Error::unprocessable(match path {
+        Some(path) => format!("{what} does not fit: {path:?}: {e}"),
+        None => format!("{what} does not fit: {e}"),
     })
 }
 
@@ -120,6 +129,42 @@ mod tests {
     use girih_model::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_named_as_the_caller_knows_it() {
+        use girih_model::wire::{PatchMetadataRequest, PostMetadataRequest, PutDataSourceRequest};
+        let post = |text: &str| parse::<PostMetadataRequest>("It", text.as_bytes()).map(drop).unwrap_err();
+        let messages = [
+            (post("5"), "expected an object"),
+            (post("[]"), "an object"),
+            (post("{}"), "missing field `structure_family`"),
+            (post(r#"{"structure_family": 5}"#), "\"structure_family\": expected value at line 1"),
+            (post(r#"{"structure_family": "x"}"#), "\"structure_family\": unknown variant `x`, expected one of"),
+            (post(r#"{"structure_family": "array", "id": 5}"#), "\"id\": invalid type: integer `5`, expected a string"),
+            (
+                post(
+                    r#"{"structure_family": "array", "metadata": {}, "data_sources": [{"structure_family": "array", "assets": [{}]}]}"#,
+                ),
+                "\"data_sources[0].assets[0]\": missing field `data_uri`",
+            ),
+            (
+                post(r#"{"structure_family": "array", "specs": [7]}"#),
+                "\"specs[0]\": invalid type: integer `7`, expected an object",
+            ),
+            (parse::<PatchMetadataRequest>("It", b"{}").map(drop).unwrap_err(), "missing field `content-type`"),
+            (
+                parse::<PutDataSourceRequest>("It", br#"{"data_source": 1}"#).map(drop).unwrap_err(),
+                "\"data_source\": invalid type: integer `1`, expected an object",
+            ),
+        ];
+        for (e, says) in messages {
+            assert_eq!(e.kind(), ErrorKind::Unprocessable);
+            assert!(e.message().contains(says), "{says}: {}", e.message());
+            for ours in ["struct ", "enum ", "Request", "Family", "tuple"] {
+                assert!(!e.message().contains(ours), "{}", e.message());
+            }
+        }
+    }
 
     #[test]
     fn what_is_no_json_and_what_is_other_json_are_told_apart() {

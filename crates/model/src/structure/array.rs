@@ -10,6 +10,7 @@ use crate::slice::{Axis, MAX_DIMS};
 const MAX_CHUNKS_PER_AXIS: u64 = 10_000_000;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct ArrayStructure {
     #[serde(rename = "data_type")]
     pub dtype: DType,

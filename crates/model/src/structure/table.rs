@@ -18,6 +18,7 @@ const MAX_SCHEMA_BYTES: usize = 16 << 20;
 pub const MAX_TYPE_DEPTH: usize = 24;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct TableStructure {
     pub arrow_schema: ArrowSchema,
     pub npartitions: u64,

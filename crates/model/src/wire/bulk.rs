@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What such a request may hold besides.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct BulkPlace {
     /// Path of the container that the node goes to, from the one that was addressed; that one itself when missing.
     #[serde(default)]

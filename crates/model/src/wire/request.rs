@@ -14,6 +14,7 @@ pub const MAX_SPECS: usize = 20;
 const MAX_SPEC_CHARS: usize = 255;
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct PostMetadataRequest {
     /// The key; a random one when missing or empty.
     #[serde(default)]
@@ -33,6 +34,7 @@ pub struct PostMetadataRequest {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct PutMetadataRequest {
     #[serde(default)]
     pub metadata: Option<Json>,
@@ -45,6 +47,7 @@ pub struct PutMetadataRequest {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct PatchMetadataRequest {
     #[serde(rename = "content-type")]
     pub content_type: String,
@@ -57,11 +60,13 @@ pub struct PatchMetadataRequest {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct PutDataSourceRequest {
     pub data_source: DataSourceRequest,
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct DataSourceRequest {
     #[serde(default)]
     pub id: Option<i64>,

@@ -24,7 +24,7 @@ const fn required(parameter: Parameter) -> Parameter {
 
 const FIELDS: Parameter = texts(
     "fields",
-    "Attributes to send; all by default: metadata, structure_family, structure, count, sorting, specs, data_sources, access_tags, or nothing",
+    "Attributes to send: metadata, structure_family, structure, count, sorting, specs, data_sources, access_tags; an empty one (fields=) for none of them, without it all",
 );
 const SELECT: Parameter =
     text("select_metadata", "JMESPath expression: send {\"selected\": …} instead of the whole metadata");
@@ -38,7 +38,7 @@ const CURSOR: Parameter = text("page[cursor]", "Where the previous page ended; f
 const LIMIT: Parameter = integer("page[limit]", "Most items of a page (0 to 300; 100)");
 const SORT: Parameter = texts(
     "sort",
-    "Keys to sort by, '-' before a key reverses: a path into the metadata, 'id' for the node's key, or nothing for the order of creation",
+    "Keys to sort by, '-' before a key reverses: a path into the metadata, 'id' for the node's key; an empty one (sort=, or sort=-) for the order of creation",
 );
 const FILTER: Parameter =
     texts("filter[{query}][condition][{field}]", "Conditions that must all hold; the About page lists the queries");
