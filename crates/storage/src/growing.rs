@@ -29,19 +29,25 @@ pub(crate) fn sound(dataset: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
     check(&dataset.structure()).map(|()| dataset)
 }
 
-/// The files behind a dataset.
+/// Whose trouble it is when files are damaged.
 #[derive(Clone)]
-pub(crate) struct Files(Arc<[Location]>);
+pub(crate) enum Judge {
+    /// We keep them.
+    Ours,
+    /// Others write them.
+    Others(Arc<[Location]>),
+}
 
-impl Files {
-    pub(crate) fn new(files: impl DoubleEndedIterator<Item = Location>) -> Self {
-        Self(files.rev().take(LAST).collect())
+impl Judge {
+    pub(crate) fn of(files: impl DoubleEndedIterator<Item = Location>) -> Self {
+        Self::Others(files.rev().take(LAST).collect())
     }
 
-    /// What was damaged when it was read, is worth another try if it was changed just now.
+    /// What was damaged when it was read, is worth another try if others changed it just now.
     pub(crate) fn judge(&self, e: Error) -> Error {
-        match e.kind() {
-            ErrorKind::Damaged | ErrorKind::StorageFailed if self.0.iter().any(is_young) => {
+        match (self, e.kind()) {
+            (Self::Ours, ErrorKind::Damaged) => Error::storage_failed(e.message()).with_source(e),
+            (Self::Others(files), ErrorKind::Damaged | ErrorKind::StorageFailed) if files.iter().any(is_young) => {
                 Error::busy(format!("{} It may still be written: try again.", e.message())).with_source(e)
             }
             _ => e,
@@ -57,13 +63,13 @@ fn is_young(file: &Location) -> bool {
 /// A dataset whose errors are judged.
 pub(crate) struct Growing {
     pub(crate) dataset: Arc<dyn Dataset>,
-    pub(crate) files: Files,
+    pub(crate) judge: Judge,
 }
 
 impl Growing {
     fn judged(&self, child: Child) -> Child {
-        let child = child.and_then(|child| child.map(sound).transpose()).map_err(|e| self.files.judge(e))?;
-        Ok(child.map(|dataset| Arc::new(Self { dataset, files: self.files.clone() }) as _))
+        let child = child.and_then(|child| child.map(sound).transpose()).map_err(|e| self.judge.judge(e))?;
+        Ok(child.map(|dataset| Arc::new(Self { dataset, judge: self.judge.clone() }) as _))
     }
 }
 
@@ -74,15 +80,15 @@ impl Dataset for Growing {
     }
 
     async fn read(&self, selection: &Selection) -> Result<Data> {
-        let data = self.dataset.read(selection).await.map_err(|e| self.files.judge(e))?;
-        let files = self.files.clone();
+        let data = self.dataset.read(selection).await.map_err(|e| self.judge.judge(e))?;
+        let judge = self.judge.clone();
         Ok(match data {
             Data::Array(array) => {
-                let pieces = array.pieces.map_err(move |e| files.judge(e)).boxed();
+                let pieces = array.pieces.map_err(move |e| judge.judge(e)).boxed();
                 Data::Array(ArrayData { pieces, ..array })
             }
             Data::Table(table) => {
-                let batches = table.batches.map_err(move |e| files.judge(e)).boxed();
+                let batches = table.batches.map_err(move |e| judge.judge(e)).boxed();
                 Data::Table(TableData { batches, ..table })
             }
             tree => tree,
@@ -90,7 +96,7 @@ impl Dataset for Growing {
     }
 
     async fn stored(&self, selection: &Selection, accept: &[&str]) -> Result<Option<StoredBytes>> {
-        self.dataset.stored(selection, accept).await.map_err(|e| self.files.judge(e))
+        self.dataset.stored(selection, accept).await.map_err(|e| self.judge.judge(e))
     }
 
     fn zarr(&self) -> Option<Stored> {
@@ -98,7 +104,7 @@ impl Dataset for Growing {
     }
 
     async fn write(&self, selection: &Selection, data: Data, mode: Write) -> Result<Structure> {
-        self.dataset.write(selection, data, mode).await
+        self.dataset.write(selection, data, mode).await.map_err(|e| self.judge.judge(e))
     }
 
     fn metadata(&self) -> Json {
@@ -110,7 +116,7 @@ impl Dataset for Growing {
     }
 
     async fn keys(&self) -> Result<Vec<String>> {
-        self.dataset.keys().await.map_err(|e| self.files.judge(e))
+        self.dataset.keys().await.map_err(|e| self.judge.judge(e))
     }
 
     async fn child(&self, key: &str) -> Child {
@@ -118,7 +124,7 @@ impl Dataset for Growing {
     }
 
     async fn children(&self, keys: &[String]) -> Result<Vec<Child>> {
-        let children = self.dataset.children(keys).await.map_err(|e| self.files.judge(e))?;
+        let children = self.dataset.children(keys).await.map_err(|e| self.judge.judge(e))?;
         Ok(children.into_iter().map(|child| self.judged(child)).collect())
     }
 }

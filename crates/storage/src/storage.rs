@@ -8,7 +8,7 @@ use girih_model::{Asset, DataSource, Error, ErrorKind, Family, NodePath, Result,
 
 use crate::dataset::Dataset;
 use crate::format::{self, Files, Inspected};
-use crate::growing::{self, Growing, check, sound};
+use crate::growing::{Growing, Judge, check, sound};
 use crate::place::{Location, Places};
 use crate::pool::blocking;
 
@@ -42,14 +42,14 @@ impl Storage {
             .filter(|format| format.opens().contains(&source.family()))
             .ok_or_else(|| unreadable(&source.mimetype))?;
         let opened = format.open(source, &self.options.places).await.and_then(sound);
-        if source.management != Management::External {
-            return opened;
-        }
         let files = source.assets.iter().filter_map(|asset| self.options.places.locate(&asset.data_uri).ok());
-        let files = growing::Files::new(files);
+        let judge = match source.management {
+            Management::External => Judge::of(files),
+            _ => Judge::Ours,
+        };
         match opened {
-            Ok(dataset) => Ok(Arc::new(Growing { dataset, files })),
-            Err(e) => Err(files.judge(e)),
+            Ok(dataset) => Ok(Arc::new(Growing { dataset, judge })),
+            Err(e) => Err(judge.judge(e)),
         }
     }
 

@@ -117,7 +117,7 @@ impl TableFile for ArrowFile {
     }
 
     fn read(&self, file: File, wanted: &SchemaRef, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
-        let damaged = |e: Error| Error::storage_failed("An Arrow file of this table is damaged.").with_source(e);
+        let damaged = |e: Error| Error::damaged("An Arrow file of this table is damaged.").with_source(e);
         let (schema, batches) =
             read::open(file, Some(&fit::names(wanted)), rows, Budget::unlimited()).map_err(damaged)?;
         Ok((schema, Box::new(batches.map(move |batch| batch.map_err(damaged)))))

@@ -20,6 +20,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::schema::types::ColumnPath;
 
 mod directory;
+mod pages;
 mod write;
 
 use super::guard::guarded;
@@ -33,6 +34,7 @@ use crate::place::file::Stamp;
 use crate::place::scratch::spool;
 use crate::place::{Draft, Location, Places};
 use crate::pool::{self, blocking};
+use pages::Pages;
 use write::ParquetWriter;
 
 /// What a row group may hold, in bytes (encoded): it is built in memory.
@@ -234,7 +236,7 @@ fn has_union(data_type: &DataType) -> bool {
 }
 
 fn damaged(e: &dyn std::fmt::Display) -> Error {
-    Error::storage_failed(format!("A Parquet file of this table is damaged: {e}"))
+    Error::damaged(format!("A Parquet file of this table is damaged: {e}"))
 }
 
 fn as_callers_fault(e: Error) -> Error {
@@ -265,7 +267,7 @@ fn footer(file: &File) -> Result<ArrowReaderMetadata> {
 
 fn open(file: File, columns: Option<&[&str]>, rows: Option<Range<u64>>) -> Result<(SchemaRef, Batches)> {
     let footer = footer(&file)?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages(file), footer);
     let metadata = builder.metadata();
     let sizes = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0).unsigned_abs());
     let bytes = sizes.fold(0, u64::saturating_add);

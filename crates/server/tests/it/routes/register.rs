@@ -116,7 +116,7 @@ async fn a_file_that_was_exchanged_for_a_link_is_not_followed() {
 }
 
 #[tokio::test]
-async fn damaged_files_are_the_servers_trouble_but_tell_nothing() {
+async fn damaged_files_tell_nothing_of_where_they_lie() {
     let server = TestServer::start().await;
     let (path, uri) = server.file("t.parquet", b"PAR1 this is none PAR1");
     let mut request = registration("r", "application/x-parquet", "table", &table_structure(1), &uri);
@@ -128,7 +128,7 @@ async fn damaged_files_are_the_servers_trouble_but_tell_nothing() {
     let past = std::time::SystemTime::now() - std::time::Duration::from_secs(90);
     std::fs::File::options().write(true).open(path).unwrap().set_modified(past).unwrap();
     let reply = server.read("/api/v1/table/full/r").await;
-    assert_eq!(reply.status, 500);
+    assert_eq!(reply.status, 422);
     assert!(!reply.detail().contains(server.folder.path().to_str().unwrap()), "{reply:?}");
     assert_eq!(server.read("/api/v1/metadata/r").await.status, 200);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use girih_model::{Error, ErrorKind, Result, Structure, TableStructure};
+use girih_model::{Error, Result, Structure, TableStructure};
 
 use super::{Part, TableFile, index};
 use crate::format::{Files, Inspected};
@@ -26,7 +26,7 @@ pub(crate) fn structure_of(parts: &[Part]) -> Result<TableStructure> {
     let mut common: Option<Schema> = None;
     for part in parts {
         let schema = part.location.open_file().and_then(|file| part.format.schema(file));
-        let found = index::columns_of(&*schema.map_err(|e| as_strange(part.context(e)))?);
+        let found = index::columns_of(&*schema.map_err(|e| part.context(e))?);
         common = Some(match common {
             None => found,
             Some(schema) => joined(&schema, &found).map_err(|e| part.context(e))?,
@@ -62,12 +62,4 @@ fn joined(schema: &Schema, other: &Schema) -> Result<Schema> {
         Ok(Field::new(name, data_type, field.is_nullable() || found.is_nullable()).with_metadata(field.metadata().clone()))
     });
     Ok(Schema::new_with_metadata(fields.collect::<Result<Vec<_>>>()?, schema.metadata().clone()))
-}
-
-/// A file that was never read here is not damaged, but another than it was said to be.
-fn as_strange(e: Error) -> Error {
-    match e.kind() {
-        ErrorKind::StorageFailed => Error::unprocessable(e.message()).with_source(e),
-        _ => e,
-    }
 }

@@ -120,7 +120,7 @@ impl Store {
     /// The items in the file of a chunk.
     ///
     /// # Errors
-    /// `StorageFailed` when it is damaged.
+    /// `Damaged` when it is damaged.
     pub(super) fn decode(&self, index: &[u64], encoded: Vec<u8>) -> Result<Vec<u8>> {
         if self.codec == Codec::Raw {
             return Ok(encoded);
@@ -148,7 +148,7 @@ impl Store {
 
     fn damaged(&self, index: &[u64], how: &str) -> Error {
         let path = self.path(index);
-        Error::storage_failed(format!("The stored chunk {path:?} of this array is damaged: {how}."))
+        Error::damaged(format!("The stored chunk {path:?} of this array is damaged: {how}."))
             .context(format!("reading {}", self.location.absolute().join(path).display()))
     }
 }

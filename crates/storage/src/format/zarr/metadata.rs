@@ -76,9 +76,8 @@ impl Metadata {
                 .context(format!("opening {}", directory.absolute().display()))
         })?;
         let context = || format!("reading {}", file.absolute().display());
-        let json = serde_json::from_slice(&text).or_error(|e| {
-            Error::storage_failed(format!("The zarr.json of this array is damaged: {e}")).context(context())
-        })?;
+        let json = serde_json::from_slice(&text)
+            .or_error(|e| Error::damaged(format!("The zarr.json of this array is damaged: {e}")).context(context()))?;
         Self::parse(json).map_err(|e| e.context(context()))
     }
 

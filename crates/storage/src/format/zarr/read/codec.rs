@@ -92,7 +92,7 @@ impl Pipeline {
     /// The items of a chunk, in C order.
     ///
     /// # Errors
-    /// `StorageFailed` for what is damaged, or another size than the chunk.
+    /// `Damaged` for what is damaged, or another size than the chunk.
     pub(super) fn decode(&self, stored: Vec<u8>, chunk: &[u64], itemsize: usize) -> Result<Vec<u8>> {
         let nbytes = chunked::chunk_bytes(chunk, itemsize)?;
         let mut items = stored;

@@ -60,7 +60,7 @@ impl Keys {
 }
 
 pub(super) fn damaged(what: &str, why: impl std::fmt::Display) -> Error {
-    Error::storage_failed(format!("The {what} of the Zarr directory cannot be read: {why}."))
+    Error::damaged(format!("The {what} of the Zarr directory cannot be read: {why}."))
 }
 
 fn read(directory: &Location, name: &str) -> Result<Option<Value>> {
