@@ -93,7 +93,12 @@ def test_a_clean_stop_leaves_the_whole_catalog_in_its_file(start, tmp_path):
         server.http().post("/metadata/", json={"structure_family": "container", "id": "x"}).raise_for_status()
         assert (tmp_path / name / "catalog.db-wal").exists()
         assert server.stop() == 0
-        assert {path.name for path in (tmp_path / name).iterdir()} == {"catalog.db", "catalog.db-reserve", "data"}
+        assert {path.name for path in (tmp_path / name).iterdir()} == {
+            "catalog.db",
+            "catalog.db-reserve",
+            "catalog.db-updates",
+            "data",
+        }
 
 
 def connects(address):

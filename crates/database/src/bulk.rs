@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use girih_model::event::Event;
 use girih_model::{DataSource, Error, Family, Node, NodeId, NodePath, Result};
 use sqlx::QueryBuilder;
 
@@ -10,7 +11,7 @@ use crate::hand::Touched;
 use crate::leaf::{Learned, Leaves, Rows, specs_text};
 use crate::nodes::{COLUMNS, SOURCE, node_of};
 use crate::transaction::Transaction;
-use crate::{Database, NewNode, now, sources};
+use crate::{Database, NewNode, now, outbox, sources};
 
 /// Rows inserted by one statement.
 const BATCH: usize = 250;
@@ -64,6 +65,7 @@ pub struct Bulk {
     learned: Learned,
     parents: HashMap<NodePath, Option<Parent>>,
     next: i64,
+    news: i64,
 }
 
 struct Parent {
@@ -91,7 +93,7 @@ impl Database {
             .await
             .sql("looking up the last node")?;
         let next = last.unwrap_or_default() + 1;
-        Ok(Bulk { tx, database: self.clone(), learned: Learned::default(), parents: HashMap::new(), next })
+        Ok(Bulk { tx, database: self.clone(), learned: Learned::default(), parents: HashMap::new(), next, news: 0 })
     }
 }
 
@@ -127,8 +129,8 @@ impl Bulk {
         Ok(outcomes)
     }
 
-    /// When this returns, all is durable.
-    pub async fn commit(mut self) -> Result<()> {
+    /// When this returns, all is durable. Returns the number of the last news of it; 0 for none.
+    pub async fn commit(mut self) -> Result<i64> {
         let mut touched = Vec::new();
         for (path, parent) in &self.parents {
             let Some(parent) = parent.as_ref().filter(|parent| parent.added > 0) else { continue };
@@ -142,7 +144,7 @@ impl Bulk {
         }
         self.tx.commit(Touched::Nodes(touched)).await?;
         self.database.paths.remember(self.learned);
-        Ok(())
+        Ok(self.news)
     }
 
     async fn parent(&mut self, path: &NodePath) -> Result<Option<&mut Parent>> {
@@ -223,17 +225,24 @@ impl Bulk {
 
     async fn index(&mut self, new: Vec<Pending>) -> Result<()> {
         let mut index = Rows::default();
+        let mut news = Vec::with_capacity(new.len());
         for Pending { id, parent, node: BulkNode { parent: above, path, node, leaves }, .. } in new {
             let tx = &mut *self.tx;
             index.add(leaves, tx, parent, id, &self.database.paths, &mut self.learned).await?;
-            if let Some(source) = node.data_source {
-                sources::insert(&mut self.tx, id, source).await?;
-            }
+            let source = match node.data_source {
+                Some(source) => Some(sources::insert(&mut self.tx, id, source).await?),
+                None => None,
+            };
+            let event = Event::child_created(&node.key, node.family, &node.specs, &node.metadata, source.as_ref());
+            news.push((parent, event));
             if let Some(Some(parent)) = self.parents.get_mut(&above) {
                 parent.added += 1;
             }
             // It may have been looked for in vain before.
             self.parents.remove(&path);
+        }
+        if !news.is_empty() {
+            self.news = outbox::put(&mut self.tx, &news).await?;
         }
         index.insert(&mut self.tx).await
     }

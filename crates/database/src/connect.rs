@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/003-tally.sql"),
     include_str!("../migrations/004-asset-runs.sql"),
     include_str!("../migrations/005-no-statistics.sql"),
+    include_str!("../migrations/006-outbox.sql"),
 ];
 
 /// The schema of this version of girih.
@@ -137,6 +138,7 @@ impl Database {
             paths: Default::default(),
             reserve,
             epoch: Arc::new(epoch),
+            file: Arc::new(path),
             _temporary: temporary,
         };
         database.resume_epoch(was_open).await?;
@@ -201,6 +203,14 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
         self.epoch.closed().await;
+    }
+
+    /// A name beside the database file: `catalog.db` and `updates` give `catalog.db-updates`.
+    pub fn beside(&self, what: &str) -> PathBuf {
+        let mut name = self.file.as_os_str().to_owned();
+        name.push("-");
+        name.push(what);
+        name.into()
     }
 
     /// Answers when the database does.

@@ -13,21 +13,26 @@ mod fault;
 mod hand;
 mod leaf;
 mod nodes;
+mod outbox;
 mod reserve;
 mod revisions;
 mod runs;
 mod search;
 mod sources;
 mod transaction;
+mod updates;
 
 pub use bulk::{Bulk, BulkNode, Existing, Outcome};
 pub use check::{Known, Miscounted};
 pub use connect::{Info, Missing, SCHEMA_VERSION};
 pub use delete::Deleted;
-pub use nodes::{Change, Created, NewNode};
+pub use nodes::{Change, Changed, Created, NewNode};
+pub use outbox::News;
 pub use revisions::RevisionPage;
 pub use search::{Bucket, Count, Cursor, Distinct, DistinctWants, Page, Scope, Search, SearchPage, Sort, SortKey};
+pub use updates::{BEYOND, NewUpdate, Retention, Update, Updates};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use girih_model::NodeId;
@@ -49,6 +54,7 @@ pub struct Database {
     paths: Arc<leaf::KeyPaths>,
     reserve: Arc<reserve::Reserve>,
     epoch: Arc<epoch::Epoch>,
+    file: Arc<PathBuf>,
     /// Goes when the last one who uses it does.
     _temporary: Option<Arc<tempfile::TempDir>>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use girih_model::event::Event;
 use girih_model::{DataSource, Error, Family, Json, Node, NodeId, NodePath, Result, ResultExt, Spec, Structure};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
@@ -9,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use crate::fault::Sqlx;
 use crate::hand::{LookUp, Touched};
 use crate::leaf::{Learned, Leaves};
-use crate::{Database, now, sources};
+use crate::{Database, now, outbox, sources};
 
 /// What [`node_of`] reads; `n` is the node, `d` its data source.
 pub(crate) const COLUMNS: &str = "n.id, n.path, n.family, n.metadata, n.specs, n.children, n.version, n.data_version, \
@@ -34,6 +35,18 @@ pub struct NewNode {
 pub struct Created {
     pub node: Node,
     pub data_source: Option<DataSource>,
+    /// Number of the news of it.
+    pub news: i64,
+}
+
+/// A node after a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub node: Node,
+    /// Number of the revision that was kept.
+    pub revision: Option<i64>,
+    /// Number of the news of it; 0 for the root, which has no parent whose watchers would hear it.
+    pub news: i64,
 }
 
 /// New values for metadata and specs; `None` keeps what is there.
@@ -87,9 +100,8 @@ impl Database {
         Ok(created)
     }
 
-    /// Changes metadata and specs if the node still has this `version` (`Conflict` otherwise);
-    /// returns the node and the number of the revision that was kept.
-    pub async fn update(&self, id: NodeId, version: i64, change: Change) -> Result<(Node, Option<i64>)> {
+    /// Changes metadata and specs if the node still has this `version` (`Conflict` otherwise).
+    pub async fn update(&self, id: NodeId, version: i64, change: Change) -> Result<Changed> {
         let mut tx = self.write().await?;
         let before = by_id(&mut tx, id).await?;
         if before.version != version {
@@ -103,7 +115,8 @@ impl Database {
         };
         // Nobody searches for the root, so it is not in the index.
         let mut learned = Learned::default();
-        if let Some(parent) = parent_of(&mut tx, id).await? {
+        let parent = parent_of(&mut tx, id).await?;
+        if let Some(parent) = parent {
             let old = leaves(&before.metadata, &before.specs, before.family).await?;
             let new = leaves(&metadata, &specs, before.family).await?;
             old.remove(&mut tx, parent, id.0, &self.paths).await?;
@@ -117,10 +130,18 @@ impl Database {
             .execute(&mut *tx)
             .await
             .sql("changing a node")?;
-        let after = by_id(&mut tx, id).await?;
-        tx.commit(Touched::node(after.path.clone())).await?;
+        let node = by_id(&mut tx, id).await?;
+        let news = match parent {
+            Some(parent) => {
+                let (key, specs, metadata) = (node.path.key().to_owned(), node.specs.clone(), node.metadata.clone());
+                let event = Event::ChildMetadataUpdated { key, specs, metadata, revision_number: revision };
+                outbox::put(&mut tx, &[(parent, event)]).await?
+            }
+            None => 0,
+        };
+        tx.commit(Touched::node(node.path.clone())).await?;
         self.paths.remember(learned);
-        Ok((after, revision))
+        Ok(Changed { node, revision, news })
     }
 
     /// The commit point of a write: counts a new version of the node's data and, when the structure
@@ -246,6 +267,8 @@ async fn insert(
         Some(source) => Some(sources::insert(tx, id, source).await?),
         None => None,
     };
+    let event = Event::child_created(&new.key, new.family, &new.specs, &new.metadata, data_source.as_ref());
+    let news = outbox::put(tx, &[(parent.0, event)]).await?;
     let node = Node {
         id: NodeId(id),
         path,
@@ -260,7 +283,7 @@ async fn insert(
         created: now,
         updated: now,
     };
-    Ok((Created { node, data_source }, learned))
+    Ok((Created { node, data_source, news }, learned))
 }
 
 /// Takes metadata apart; large ones where nobody waits for it.

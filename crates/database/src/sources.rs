@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use girih_model::event::Event;
 use girih_model::{Asset, DataSource, Error, Management, NodeId, NodePath, Result, ResultExt, Structure};
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
@@ -10,7 +11,7 @@ use sqlx::{QueryBuilder, Row, SqliteConnection};
 use crate::Database;
 use crate::fault::Sqlx;
 use crate::hand::Touched;
-use crate::runs;
+use crate::{outbox, runs};
 
 /// Nodes asked about by one statement.
 const BATCH: usize = 300;
@@ -28,8 +29,9 @@ impl Database {
     }
 
     /// Replaces structure, mimetype, parameters, properties and management of the data source
-    /// `source.id`, which must belong to the node; adds new assets. `NotFound` when it does not.
-    pub async fn put_data_source(&self, id: NodeId, source: DataSource) -> Result<()> {
+    /// `source.id`, which must belong to the node; adds new assets. `NotFound` when it does not. Returns the number of the
+    /// news of it; 0 where there is none.
+    pub async fn put_data_source(&self, id: NodeId, source: DataSource, event: Option<Event>) -> Result<i64> {
         let mut tx = self.write().await?;
         let number = source.id.unwrap_or_default();
         let replaced = sqlx::query(
@@ -54,7 +56,10 @@ impl Database {
         let mut added: Vec<_> = source.assets.into_iter().filter(|asset| !known.contains(&asset.data_uri)).collect();
         add_assets(&mut tx, number, source.management, &mut added).await?;
         let touched = count_change(&mut tx, id).await?;
-        tx.commit(touched).await
+        let event: Vec<_> = event.into_iter().map(|event| (id.0, event)).collect();
+        let news = outbox::put(&mut tx, &event).await?;
+        tx.commit(touched).await?;
+        Ok(news)
     }
 
     /// An asset of this node and how its data source is managed. `None` when the node has no such asset.

@@ -169,7 +169,8 @@ impl Work {
         if all_or_nothing && progress.failed() {
             return Ok(false);
         }
-        bulk.commit().await?;
+        let news = bulk.commit().await?;
+        self.mount.catalog.tell(news).await;
         Ok(true)
     }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use girih_database::NewNode;
+use girih_model::event::{Event, Patch};
 use girih_model::path::check_key;
-use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, Node, NodePath, Result, Spec};
+use girih_model::{DataSource, Error, ErrorKind, Family, Json, Management, Node, NodePath, Result, Spec, Structure};
 
 use crate::access::Permission;
 use crate::engine::Mount;
@@ -93,6 +94,7 @@ impl Engine {
                 return Err(if e.kind() == ErrorKind::Conflict { taken(parent, &key) } else { e });
             }
         };
+        mount.catalog.tell(created.news).await;
         let data_sources = Some(created.data_source.into_iter().collect());
         Ok(CreateReply { entry: Entry { data_sources, ..mount.entry(created.node) } })
     }
@@ -126,8 +128,15 @@ impl Engine {
         check_sources(request.family, &request.data_sources, register)
     }
 
-    /// Replaces a data source's description; it must belong to the node.
-    pub async fn put_data_source(&self, caller: &Caller, path: &NodePath, source: DataSource) -> Result<()> {
+    /// Replaces a data source's description; it must belong to the node. Those who watch an array hear of it, and of the
+    /// part that is new, if that is known.
+    pub async fn put_data_source(
+        &self,
+        caller: &Caller,
+        path: &NodePath,
+        source: DataSource,
+        patch: Option<Patch>,
+    ) -> Result<()> {
         caller.require(&[Permission::WriteMetadata, Permission::Register])?;
         let (mount, node) = self.find_node(path, "replacing data sources").await?;
         let id = source.id.ok_or_else(|| Error::unprocessable("The data source needs its \"id\"."))?;
@@ -154,7 +163,13 @@ impl Engine {
             }
             mount.storage.check_readable(&source).await?;
         }
-        mount.database().put_data_source(node.id, source).await
+        let event = match &source.structure {
+            Structure::Array(array) => Some(Event::array_ref(&source, patch, &array.shape)),
+            _ => None,
+        };
+        let news = mount.database().put_data_source(node.id, source, event).await?;
+        mount.catalog.tell(news).await;
+        Ok(())
     }
 
     /// Refuses specs that are not unique, too many, too long or, if so configured, not declared.

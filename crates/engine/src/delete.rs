@@ -20,6 +20,7 @@ impl Engine {
         if let Err(e) = mount.storage.remove(&deleted.assets).await {
             tracing::warn!(error = %e, %path, "deleted entries left files behind");
         }
+        mount.catalog.end_streams().await;
         Ok(())
     }
 }

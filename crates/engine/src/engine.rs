@@ -6,7 +6,10 @@ use girih_database::Database;
 use girih_model::{Error, Json, NodeId, NodePath, Result, Spec};
 use girih_storage::{Dataset, Storage};
 use moka::sync::Cache;
+use tokio::sync::Mutex;
 
+use crate::live::Live;
+use crate::live::news::tend;
 use crate::locks::Locks;
 
 /// Open data sources that are kept at hand; one of many files counts for several.
@@ -64,15 +67,22 @@ pub(crate) struct Open {
     pub(crate) files: usize,
 }
 
-/// A catalog's database and what must not overlap in it, however often it is mounted.
+/// A catalog's database, what must not overlap in it and who watches, however often it is mounted.
 pub struct Catalog {
     pub database: Database,
     pub(crate) locks: Locks,
+    pub(crate) live: Live,
+    /// The last news that was told.
+    pub(crate) told: Mutex<i64>,
 }
 
 impl Catalog {
-    pub fn new(database: Database) -> Arc<Self> {
-        Arc::new(Self { database, locks: Locks::default() })
+    /// Tells what an earlier process left untold.
+    pub async fn new(database: Database, live: Live) -> Arc<Self> {
+        let catalog = Arc::new(Self { database, locks: Locks::default(), live, told: Mutex::default() });
+        catalog.tell(i64::MAX).await;
+        tokio::spawn(tend(Arc::downgrade(&catalog)));
+        catalog
     }
 }
 
@@ -126,7 +136,7 @@ impl Engine {
     /// Finishes what is running and closes the catalogs.
     pub async fn close(&self) {
         for mount in &self.inner.mounts {
-            mount.database().close().await;
+            mount.catalog.close().await;
         }
     }
 

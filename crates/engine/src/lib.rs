@@ -15,11 +15,13 @@ pub mod delete;
 pub mod export;
 pub mod find;
 mod inside;
+pub mod live;
 pub mod read;
 pub mod register;
 pub mod search;
 pub mod settings;
 pub mod update;
+pub mod watch;
 pub mod write;
 pub mod zarr;
 
@@ -29,6 +31,7 @@ mod locks;
 pub use access::{Caller, Permission};
 pub use engine::{Catalog, Engine, EngineOptions, Mount};
 pub use find::{Entry, Want};
+pub use girih_database::Retention;
 pub use settings::{CatalogSettings, Settings};
 
 /// Puts a body that has to be read again, or as a whole, into a file without a name.

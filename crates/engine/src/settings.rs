@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use girih_database::{Database, Missing};
+use girih_database::{Database, Missing, Retention, Updates};
 use girih_model::{Error, ErrorKind, Family, Json, NodePath, Result, Spec};
 use girih_storage::place::{Directory, Places};
 use girih_storage::{Storage, StorageOptions};
 
 use crate::engine::{Catalog, Mount};
+use crate::live::Live;
 use crate::{Engine, EngineOptions};
 
 /// Everything an engine needs to know, with paths and defaults resolved.
@@ -17,6 +18,8 @@ use crate::{Engine, EngineOptions};
 pub struct Settings {
     pub options: EngineOptions,
     pub catalogs: Vec<CatalogSettings>,
+    /// How much of what watchers heard is kept.
+    pub retention: Retention,
 }
 
 /// One catalog and where it appears.
@@ -53,7 +56,10 @@ impl Engine {
                 Some(open) => open.clone(),
                 None => {
                     let missing = if catalog.create { Missing::Create } else { Missing::Refuse };
-                    Catalog::new(Database::open(&catalog.uri, missing).await?)
+                    let database = Database::open(&catalog.uri, missing).await?;
+                    let log = Updates::open(&database.beside("updates"), database.newest().await?, settings.retention)
+                        .await?;
+                    Catalog::new(database, Live::new(Arc::new(log))).await
                 }
             };
             catalogs.insert(catalog.uri.clone(), open.clone());

@@ -109,7 +109,10 @@ impl Engine {
             change.metadata.as_ref().map_or(Ok(()), check_metadata)?;
             self.check_specs(change.specs.as_deref().unwrap_or_default())?;
             match mount.database().update(node.id, node.version, change).await {
-                Ok((node, _revision)) => return Ok(mount.entry(node)),
+                Ok(changed) => {
+                    mount.catalog.tell(changed.news).await;
+                    return Ok(mount.entry(changed.node));
+                }
                 Err(e) if e.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => {}
                 Err(e) => return Err(e),
             }

@@ -1,18 +1,21 @@
 //! Data into the house.
 //!
 //! The order is the promise: find, access, decode and check (a bad body stops here, nothing has
-//! happened), store durably, record in the catalog, and only then tell the writer.
+//! happened), tell those who watch, store durably, record in the catalog, and only then tell the writer.
+
+mod tell;
 
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use girih_model::slice::Dim;
 use girih_model::{
     ArrayStructure, ByteStream, Error, Family, Management, Node, NodePath, Part, Result, Selection, Slice, Structure,
 };
 use girih_storage::dataset::positions;
-use girih_storage::pool::INTAKE;
+use girih_storage::pool::{INTAKE, Room};
 use girih_storage::{Write, WriteId, format};
 use sha2::{Digest, Sha256};
 
@@ -20,8 +23,10 @@ use crate::access::Permission;
 use crate::engine::Mount;
 use crate::find::Found;
 use crate::{Caller, Engine};
+use tell::Sent;
 
-/// Bytes of a body that are taken in before its sender gets its turn to make an array grow.
+/// Bytes of a body that are taken in before anything else: those who watch get it whole, and its sender gets a turn to
+/// make an array grow only when it is there.
 const GATHERED: usize = 16 << 20;
 
 pub struct WriteRequest {
@@ -77,10 +82,9 @@ impl Engine {
         // write side by side.
         let takes_turns = request.mode == WriteMode::Extend || node.structure.as_ref().is_some_and(is_open);
         // A slow sender must not hold up the others while it has its turn.
-        let body = match takes_turns {
-            true => gather(request.body, GATHERED).await?,
-            false => request.body,
-        };
+        let is_long = request.content_length.is_some_and(|length| length > GATHERED as u64);
+        let limit = if is_long && !takes_turns { 0 } else { GATHERED };
+        let Gathered { body, whole, _rooms } = gather(request.body, limit, takes_turns || !request.persist).await?;
         // Of two who come with one key, the second finds it done.
         let key = request
             .key
@@ -104,21 +108,46 @@ impl Engine {
             Some(_) => self.find_writable(path, &request.families).await?,
         };
         let structure = node.structure.clone().ok_or_else(|| Error::unsupported("This node has no data."))?;
-        let (selection, part) = target(&structure, request.selection, request.patch, request.mode)?;
+        let (selection, part, offset) = target(&structure, request.selection, request.patch, request.mode)?;
         let decoder = decoder(node.family, &request.content_type)?;
         check_length(&part, &request.content_type, request.content_length)?;
+        let sent = Sent {
+            mount: &mount,
+            node: &node,
+            part: &part,
+            selection: &selection,
+            offset: offset.as_deref(),
+            mode: request.mode,
+        };
+        let dataset = match request.persist {
+            true => Some(mount.open(&node).await?),
+            false => None,
+        };
+        let told = match &whole {
+            Some(whole) => {
+                let (media_type, id) = (&request.content_type, key.as_ref().map(WriteKey::id));
+                Some(sent.tell(media_type, whole, decoder, id).await?)
+            }
+            None => None,
+        };
+        let Some(dataset) = dataset else {
+            return match told {
+                Some(_) => Ok(structure),
+                None => Err(Error::too_large(format!(
+                    "Data that is not stored is sent to those who watch as it is, which {} bytes are too many for. Send at most {GATHERED} bytes at a time.",
+                    request.content_length.map_or_else(|| "these".to_owned(), |length| length.to_string())
+                ))),
+            };
+        };
         let data = decoder.decode(body, &part).await?;
-        if !request.persist {
-            drain(data).await?;
-            return Ok(structure);
-        }
+        let id = key.as_ref().map(WriteKey::id);
         let mode = match request.mode {
             WriteMode::Replace => Write::Replace,
             WriteMode::Extend => Write::Extend,
-            WriteMode::Append => Write::Append(key.as_ref().map(WriteKey::id)),
+            WriteMode::Append => Write::Append(id),
         };
         let key = key.map(|key| key.to_string());
-        match mount.open(&node).await?.write(&selection, data, mode).await {
+        let written = match dataset.write(&selection, data, mode).await {
             Ok(after) => {
                 let recorded = mount.database().record_write(node.id, &structure, &after, key.as_deref()).await;
                 if recorded.is_err() {
@@ -134,7 +163,13 @@ impl Engine {
                 }
                 Err(e)
             }
+        };
+        match (&written, told) {
+            (Ok(after), None) => sent.tell_stored(after, id).await,
+            (Err(e), Some(told)) => sent.tell_failure(told, e).await,
+            _ => {}
         }
+        written
     }
 
     async fn find_writable(&self, path: &NodePath, families: &[Family]) -> Result<(Arc<Mount>, Node)> {
@@ -188,27 +223,54 @@ fn is_open(structure: &Structure) -> bool {
     table.schema().fields().iter().any(|field| field.data_type().is_null())
 }
 
-/// Takes in the beginning of a body, up to `limit` bytes, before anything else happens.
-async fn gather(mut body: ByteStream, limit: usize) -> Result<ByteStream> {
-    let mut pieces = Vec::new();
-    let mut bytes = 0;
-    while bytes < limit {
-        let Some(piece) = body.try_next().await? else { break };
-        bytes += piece.len();
-        let room = INTAKE.take(piece.len()).await?;
-        pieces.push((piece, room));
-    }
-    let gathered = stream::iter(pieces).map(|(piece, _room)| Ok(piece));
-    Ok(gathered.chain(body).boxed())
+/// A body, or its beginning and the rest.
+struct Gathered {
+    body: ByteStream,
+    /// All of it, if that is all.
+    whole: Option<Bytes>,
+    _rooms: Vec<Room>,
 }
 
-/// Where the data goes, and what it must look like.
+/// Takes in the beginning of a body, up to `limit` bytes, before anything else happens. Who need not have it waits for no
+/// room.
+async fn gather(mut body: ByteStream, limit: usize, must: bool) -> Result<Gathered> {
+    let (mut pieces, mut rooms, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while bytes <= limit {
+        let Some(piece) = body.try_next().await? else {
+            let whole = join(pieces);
+            return Ok(Gathered { body: stream::iter([Ok(whole.clone())]).boxed(), whole: Some(whole), _rooms: rooms });
+        };
+        bytes += piece.len();
+        let room = match must {
+            true => Some(INTAKE.take(piece.len()).await?),
+            false => INTAKE.try_take(piece.len()),
+        };
+        pieces.push(piece);
+        match room {
+            Some(room) => rooms.push(room),
+            None => break,
+        }
+    }
+    Ok(Gathered { body: stream::iter(pieces.into_iter().map(Ok)).chain(body).boxed(), whole: None, _rooms: rooms })
+}
+
+/// One body of its pieces.
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() == 1 {
+        return pieces.swap_remove(0);
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    whole.freeze()
+}
+
+/// Where the data goes, what it must look like, and where a patch begins.
 fn target(
     structure: &Structure,
     selection: Selection,
     patch: Option<ArrayPatch>,
     mode: WriteMode,
-) -> Result<(Selection, Structure)> {
+) -> Result<(Selection, Structure, Option<Vec<u64>>)> {
     let array = match structure {
         Structure::Array(array) => array,
         Structure::Table(table) => {
@@ -227,26 +289,27 @@ fn target(
                 }
                 _ => {}
             }
-            return Ok((selection, structure.clone()));
+            return Ok((selection, structure.clone(), None));
         }
         other => {
             return Err(Error::unsupported(format!("Data of the family {} cannot be written.", other.family())));
         }
     };
-    let (selection, shape) = match patch {
+    let is_patch = patch.is_some();
+    let (selection, patch) = match patch {
         None => {
             let shape = positions(array, &selection)?.shape();
-            (selection, shape)
+            (selection, ArrayPatch { offset: Vec::new(), shape })
         }
         Some(patch) => patched(array, patch, mode)?,
     };
-    let part = ArrayStructure::new(array.dtype.clone(), shape);
+    let part = ArrayStructure::new(array.dtype.clone(), patch.shape);
     part.check()?;
-    Ok((selection, Structure::Array(part)))
+    Ok((selection, Structure::Array(part), is_patch.then_some(patch.offset)))
 }
 
 /// The region of a patch as a slice.
-fn patched(array: &ArrayStructure, mut patch: ArrayPatch, mode: WriteMode) -> Result<(Selection, Vec<u64>)> {
+fn patched(array: &ArrayStructure, mut patch: ArrayPatch, mode: WriteMode) -> Result<(Selection, ArrayPatch)> {
     let axes = array.shape.len();
     if patch.shape.len() != axes || patch.offset.len() > axes {
         return Err(Error::unprocessable(format!(
@@ -267,10 +330,10 @@ fn patched(array: &ArrayStructure, mut patch: ArrayPatch, mode: WriteMode) -> Re
         }
         dims.push(Dim::Range { start: Some(*offset as i64), stop: Some(stop as i64), step: None });
     }
-    Ok((Selection::slice(Slice(dims)), patch.shape))
+    Ok((Selection::slice(Slice(dims)), patch))
 }
 
-fn decoder(family: Family, content_type: &str) -> Result<&'static dyn format::Format> {
+pub(crate) fn decoder(family: Family, content_type: &str) -> Result<&'static dyn format::Format> {
     let bare = content_type.split(';').next().unwrap_or_default().trim();
     let all = || format::FORMATS.iter().copied().filter(|format| format.decodes().contains(&family));
     all().find(|format| format.media_type().eq_ignore_ascii_case(bare)).ok_or_else(|| {
@@ -294,14 +357,5 @@ fn check_length(part: &Structure, content_type: &str, length: Option<u64>) -> Re
             array.shape, array.dtype
         ))),
         _ => Ok(()),
-    }
-}
-
-/// Reads to the end, so that a damaged body is refused even if nobody keeps it.
-async fn drain(data: girih_model::Data) -> Result<()> {
-    match data {
-        girih_model::Data::Array(array) => array.pieces.try_for_each(|_| async { Ok(()) }).await,
-        girih_model::Data::Table(table) => table.batches.try_for_each(|_| async { Ok(()) }).await,
-        girih_model::Data::Tree(tree) => tree.entries.try_for_each(|_| async { Ok(()) }).await,
     }
 }

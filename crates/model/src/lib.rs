@@ -6,6 +6,7 @@
 pub mod data;
 pub mod dtype;
 pub mod error;
+pub mod event;
 pub mod filter;
 pub mod json;
 pub mod node;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::extract::WebSocketUpgrade;
 use axum::http::{HeaderMap, Method};
 use girih_engine::{Caller, Engine};
 use girih_model::{Error, NodePath, Result};
@@ -31,6 +32,8 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     /// What follows the endpoint's own path, still encoded.
     pub(crate) rest: String,
+    /// Of a request for a WebSocket.
+    pub(crate) socket: Option<WebSocketUpgrade>,
 }
 
 impl Ask {

@@ -75,7 +75,11 @@ impl Gate {
         Ok(Admitted { caller, remember_key })
     }
 
-    fn holder(&self, key: &str) -> Result<Caller> {
+    /// Who holds an API key.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when nobody does.
+    pub(crate) fn holder(&self, key: &str) -> Result<Caller> {
         let matches = self.api_key.is_some_and(|expected| bool::from(expected.ct_eq(&digest(key))));
         if matches { Ok(Caller::single_user()) } else { Err(Error::unauthenticated("Invalid API key")) }
     }

@@ -16,7 +16,7 @@ mod yaml;
 use std::path::Path;
 use std::time::Duration;
 
-use girih_engine::{CatalogSettings, EngineOptions, Settings as EngineSettings};
+use girih_engine::{CatalogSettings, EngineOptions, Retention, Settings as EngineSettings};
 use girih_model::{Error, Json, NodePath, Result, Spec};
 
 use check::Settings;
@@ -121,7 +121,12 @@ impl Config {
         let create_node = flag(found, "create_mount_nodes_if_not_exist").unwrap_or(false);
         let catalogs =
             trees.iter().map(|tree| catalog(tree, create_node, &mut warnings)).collect::<Result<Vec<_>>>()?;
-        streaming(found, &mut warnings)?;
+        if let Some(keys) =
+            found.get("authentication.secret_keys").filter(|_| !texts(found, "authentication.secret_keys").is_empty())
+        {
+            warnings
+                .push(format!("{}: secret_keys are accepted, but with a single user nothing is signed.", keys.origin));
+        }
         let defaults = EngineOptions::default();
         let options = EngineOptions {
             response_bytesize_limit: number(found, "response_bytesize_limit").or(defaults.response_bytesize_limit),
@@ -137,7 +142,7 @@ impl Config {
         };
         let seconds = number_node(found, "girih.request_timeout").and_then(|n| n.as_f64()).unwrap_or(120.0);
         Ok(Self {
-            engine: EngineSettings { options, catalogs },
+            engine: EngineSettings { options, catalogs, retention: retention(found)? },
             api_key: api_key(found)?,
             allow_anonymous: flag(found, "authentication.allow_anonymous_access").unwrap_or(false),
             allow_origins: texts(found, "allow_origins"),
@@ -191,15 +196,18 @@ fn unused_database(place: &dyn std::fmt::Display) -> String {
     format!("{place}: SQL storage is accepted, but not used yet: there are no appendable tables.")
 }
 
-/// Tiled's own `simple()` servers always ask for a stream in memory, so refusing it would refuse
-/// configurations that stream nothing; it is said aloud that there is no streaming yet.
-fn streaming(found: &Settings, warnings: &mut Vec<String>) -> Result<()> {
-    let Some(node) = found.get("streaming_cache.uri") else { return Ok(()) };
-    if text(found, "streaming_cache.uri") != Some("memory") {
-        return Err(node.error("streaming_cache.uri: only \"memory\" is accepted, and streaming is not supported yet"));
+/// How much is kept of what watchers heard.
+fn retention(found: &Settings) -> Result<Retention> {
+    if let Some(node) = found.get("streaming_cache.uri")
+        && text(found, "streaming_cache.uri") != Some("memory")
+    {
+        return Err(node.error("streaming_cache.uri: any other than \"memory\" is not supported yet"));
     }
-    warnings.push(format!("{}: streaming_cache is accepted, but this version does not stream updates.", node.origin));
-    Ok(())
+    let default = Retention::default();
+    let age = number_node(found, "streaming_cache.data_ttl").and_then(|n| n.as_f64());
+    let age = age.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+    let bytes = number(found, "girih.stream_bytes").unwrap_or(default.bytes);
+    Ok(Retention { bytes, age: age.unwrap_or(default.age) })
 }
 
 fn api_key(found: &Settings) -> Result<Option<String>> {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request, WebSocketUpgrade};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
@@ -33,6 +33,8 @@ pub(crate) struct Endpoint {
     pub(crate) body: Content,
     pub(crate) reply: Content,
     pub(crate) deprecated: bool,
+    /// A WebSocket, whose caller may say in the first message who they are.
+    is_socket: bool,
     handler: Handler,
 }
 
@@ -97,6 +99,7 @@ impl Endpoint {
             body: Content::None,
             reply: Content::None,
             deprecated: false,
+            is_socket: false,
             handler: Box::new(move |ask, body| Box::pin(handler(ask, body))),
         }
     }
@@ -126,6 +129,11 @@ impl Endpoint {
         self
     }
 
+    pub(crate) fn socket(mut self) -> Self {
+        self.is_socket = true;
+        self
+    }
+
     /// The path up to `{path}`.
     pub(crate) fn prefix(&self) -> &'static str {
         self.path.strip_suffix("{path}").unwrap_or(self.path)
@@ -142,9 +150,10 @@ impl Endpoint {
         if name.is_empty() { "about" } else { name }
     }
 
-    fn check(&self, visit: &Visit) -> Result<(), Failure> {
+    fn check(&self, visit: &Visit, socket: bool) -> Result<(), Failure> {
         match self.needs {
             Needs::Nothing => Ok(()),
+            Needs::All(_) if socket && !visit.caller.authenticated => Ok(()),
             Needs::All(scopes) => visit.caller.require(scopes).map_err(|refusal| Failure::needing(refusal, scopes)),
         }
     }
@@ -153,18 +162,22 @@ impl Endpoint {
         let (mut parts, body) = request.into_parts();
         let rest = parts.uri.path().strip_prefix(self.prefix()).unwrap_or_default().to_owned();
         let precondition = Precondition::of(&parts.method, &parts.headers);
+        let socket = match self.is_socket && parts.headers.contains_key(header::UPGRADE) {
+            true => WebSocketUpgrade::from_request_parts(&mut parts, &()).await.ok(),
+            false => None,
+        };
         let reply = match parts.extensions.remove::<Arc<Visit>>() {
             None => {
                 Err(Error::internal("Internal server error").context("routing a request that was not admitted").into())
             }
             // Before anything else: what a stranger sends is not even looked at.
-            Some(visit) => match self.check(&visit) {
+            Some(visit) => match self.check(&visit, socket.is_some()) {
                 Err(refusal) => Err(refusal),
                 Ok(()) => {
                     let safe = parts.method.is_safe();
                     let turn = parts.extensions.remove::<Turn>();
                     let unfinished = app.unfinished.subscribe();
-                    let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest };
+                    let ask = Ask { app, visit, method: parts.method, headers: parts.headers, rest, socket };
                     let work = (self.handler)(ask, body);
                     if safe { work.await } else { to_the_end(work, (unfinished, turn)).await }
                 }

@@ -32,6 +32,7 @@ mod endpoint;
 mod envelope;
 mod error;
 mod etag;
+mod frame;
 mod limits;
 mod links;
 mod metrics;
@@ -100,6 +101,10 @@ pub(crate) struct App {
     /// Whatever must not be cut off holds a receiver until it is done.
     pub(crate) unfinished: channel::Sender<()>,
     pub(crate) metrics: Option<metrics::Metrics>,
+    /// Those who watch, which no turn limits.
+    pub(crate) watchers: Arc<Semaphore>,
+    /// True when the server is about to end.
+    pub(crate) ending: channel::Sender<bool>,
 }
 
 impl App {
@@ -115,6 +120,8 @@ impl App {
             turns: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
             unfinished: channel::Sender::new(()),
             metrics: options.metrics.then(metrics::Metrics::new),
+            watchers: Arc::new(Semaphore::new(routes::MAX_WATCHERS)),
+            ending: channel::Sender::new(false),
             options,
         }
     }
@@ -132,6 +139,11 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let app = Arc::new(App::new(engine, options));
+    let ending = app.clone();
+    let shutdown = async move {
+        shutdown.await;
+        ending.ending.send_replace(true);
+    };
     serve(listener, service(app.clone()), shutdown).await?;
     // A caller who has gone away leaves work behind that still wants its end.
     if timeout(LAST_WORK, app.unfinished.closed()).await.is_err() {

@@ -30,26 +30,21 @@ pub(crate) mod parameters;
 mod revisions;
 mod search;
 mod source;
+mod stream;
 mod table;
 mod zarr;
 
 use parameters as p;
 
 pub(crate) use about::LIBRARY_VERSION;
+pub(crate) use stream::MAX_WATCHERS;
 
 /// First segments of all our paths.
 pub(crate) const TOP: [&str; 6] = ["api", "docs", "favicon.ico", "healthz", "openapi.json", "zarr"];
 
 /// Parts of the protocol that are still to come.
-const NOT_YET: [&str; 7] = [
-    "/api/v1/awkward/",
-    "/api/v1/ragged/",
-    "/api/v1/stream/",
-    "/api/v1/webhooks/",
-    "/api/v1/auth/",
-    "/api/graphql",
-    "/ui",
-];
+const NOT_YET: [&str; 6] =
+    ["/api/v1/awkward/", "/api/v1/ragged/", "/api/v1/webhooks/", "/api/v1/auth/", "/api/graphql", "/ui"];
 
 #[rustfmt::skip]
 pub(crate) fn table() -> Vec<Endpoint> {
@@ -111,6 +106,9 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint!(GET    "/api/v1/asset/bytes/{path}" DATA, asset::bytes, "Download a raw file, or ranges of it").query(p::ASSET_BYTES).gives(Media("application/octet-stream")),
         endpoint!(GET    "/api/v1/asset/manifest/{path}" DATA, asset::manifest, "List the files of a directory").query(p::ASSET).gives(Schema("Manifest")),
         endpoint!(DELETE "/api/v1/asset/{path}" Needs::All(&[DeleteNode]), asset::delete, "Delete an asset").query(p::DELETE_ASSET).gives(Schema("AssetDeleted")),
+
+        endpoint!(GET    "/api/v1/stream/single/{path}" Needs::All(&[ReadMetadata, ReadData]), stream::watch, "Watch a node: a WebSocket").query(p::STREAM).gives(Media("application/json")).socket(),
+        endpoint!(DELETE "/api/v1/stream/close/{path}" STORE, stream::close, "End the stream of a node").gives(Schema("Null")),
 
         endpoint!(GET    "/zarr/v2/{path}" METADATA, zarr::version_2, "The tree as a store of Zarr 2: documents and chunks").gives(Media("application/octet-stream")),
         endpoint!(GET    "/zarr/v3/{path}" METADATA, zarr::version_3, "The tree as a store of Zarr 3: documents and chunks").gives(Media("application/octet-stream")),

@@ -65,6 +65,15 @@ impl Budget {
         }
     }
 
+    /// Room if there is some now.
+    pub fn try_take(&self, bytes: usize) -> Option<Room> {
+        if bytes <= UNIT {
+            return Some(Room(None));
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(self.units).min(self.units);
+        self.free().clone().try_acquire_many_owned(units).ok().map(|permit| Room(Some(permit)))
+    }
+
     /// The same for who has room already, and cannot give it back before it has more: if there is none, it goes on
     /// without.
     pub(crate) async fn more(&self, bytes: usize) -> Room {

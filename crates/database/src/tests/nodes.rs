@@ -60,7 +60,7 @@ async fn changes_keep_revisions_and_are_searched_for() {
     let room = room().await;
     let id = room.add(ROOT, "a", json!({"color": "red", "old": 1})).await;
     let change = |metadata| Change { metadata: Some(Json::from_value(&metadata)), specs: None, keep_revision: true };
-    let (node, revision) = room.update(id, 1, change(json!({"color": "blue"}))).await.unwrap();
+    let crate::Changed { node, revision, .. } = room.update(id, 1, change(json!({"color": "blue"}))).await.unwrap();
     assert_eq!((node.version, revision), (2, Some(1)));
     let stale = room.update(id, 1, change(json!({}))).await.unwrap_err();
     assert_eq!(stale.kind(), ErrorKind::Conflict);

@@ -46,7 +46,7 @@ async fn long_sequences_are_few_rows_and_are_read_as_they_were_written() {
     // A few more, then many.
     for count in [1003, 1200] {
         source.assets = frames(0..count);
-        room.put_data_source(made.node.id, source.clone()).await.unwrap();
+        room.put_data_source(made.node.id, source.clone(), None).await.unwrap();
     }
     assert_eq!((rows(&room, "asset").await, rows(&room, "asset_run").await), (3, 2));
 

@@ -44,7 +44,7 @@ impl Target for Local {
     }
 
     async fn change(&self, path: &NodePath, source: DataSource, said: Option<(Json, Vec<Spec>)>) -> Result<()> {
-        self.engine.put_data_source(&self.caller, path, source).await?;
+        self.engine.put_data_source(&self.caller, path, source, None).await?;
         if let Some((metadata, specs)) = said {
             let new = Replace { metadata: Some(metadata), specs: Some(specs), access_tags: None };
             self.engine.replace_metadata(&self.caller, path, new, true).await?;

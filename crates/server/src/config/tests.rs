@@ -64,7 +64,7 @@ streaming_cache: {uri: memory}
     assert_eq!(config.request_timeout, Some(Duration::from_millis(1500)));
     assert_eq!(config.request_body_limit, 1000);
     assert!(config.allow_anonymous && !config.metrics);
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
 }
 
 #[test]
@@ -128,7 +128,6 @@ fn what_is_not_supported_yet_is_refused_unless_it_asks_for_nothing() {
         "uvicorn: {workers: 4}\n",
         "webhooks: {secret_keys: [x]}\n",
         "catalog_pool_size: 9\n",
-        "streaming_cache: {uri: memory, data_ttl: 5}\n",
         "streaming_cache: {uri: 'redis://localhost'}\n",
         "specs: [{spec: a, validator: 'a:b'}]\n",
     ] {

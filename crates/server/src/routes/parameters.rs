@@ -119,6 +119,11 @@ pub(crate) const PATCH: &[Parameter] = &[
     KEY,
     STORE,
 ];
+pub(crate) const STREAM: &[Parameter] = &[
+    text("envelope_format", "Form of the messages: json (default) or msgpack"),
+    integer("start", "Number of the first update to hear; 0 for all that is kept. Otherwise only what is new"),
+    text("access_token", "A token of the caller, where no header can be sent"),
+];
 pub(crate) const FORMAT: &[Parameter] = &[EXPORT, FILENAME];
 pub(crate) const TABLE: &[Parameter] = &[COLUMN, EXPORT, FILENAME];
 pub(crate) const READ_PARTITION: &[Parameter] = &[NUMBER, COLUMN, FIELD, EXPORT, FILENAME];
