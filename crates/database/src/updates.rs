@@ -20,7 +20,7 @@ use crate::fault::Sqlx;
 use crate::now;
 
 const SCHEMA: &str = include_str!("updates.sql");
-/// `PRAGMA user_version`; what another version kept is dropped: it is of no use for long.
+/// `PRAGMA user_version`; what another version kept is refused, with the advice to remove it.
 const VERSION: i64 = 1;
 /// More updates than can get lost with the power.
 pub const BEYOND: u64 = 1 << 20;
